@@ -1,0 +1,1 @@
+//! Recipes become root trees: the embedded engine.

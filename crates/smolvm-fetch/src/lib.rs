@@ -1,0 +1,1 @@
+//! All HTTP: retried, resumed, verified in stream, kept in a download cache.

@@ -1,0 +1,108 @@
+//! Smolfile.lock: everything that is needed to get the same bytes again.
+
+use serde::{Deserialize, Serialize};
+
+use crate::manifest::{Manifest, Modules};
+
+/// A manifest together with the lock that answers it: the input of everything after resolving.
+#[derive(Debug, Clone)]
+pub struct LockedManifest {
+    /// What was asked.
+    pub manifest: Manifest,
+    /// What that means today.
+    pub lock: Lock,
+}
+
+/// The content of a lock file.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Lock {
+    /// Format of this file: [`Lock::VERSION`].
+    pub version: u32,
+    /// Digest of those parts of the manifest that the lock answers (see `question`), hex blake3. A lock whose question is
+    /// another one is stale.
+    pub question: String,
+    /// The newest `Date` of the indexes, seconds since 1970. No file in the image is younger.
+    pub epoch: i64,
+    /// The indexes that were read.
+    pub indexes: Vec<LockedIndex>,
+    /// Every package that is installed, sorted by name.
+    pub packages: Vec<LockedPackage>,
+    /// The kernel and what its initrd needs.
+    pub kernel: LockedKernel,
+}
+
+impl Lock {
+    /// The format that this code reads and writes.
+    pub const VERSION: u32 = 1;
+}
+
+/// A signed index that resolving read.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LockedIndex {
+    /// The archive's name, never a host.
+    pub archive: String,
+    /// The suite.
+    pub suite: String,
+    /// The release file's `Date`, seconds since 1970.
+    pub date: i64,
+    /// sha256 of the `InRelease` file, hex.
+    pub sha256: String,
+}
+
+/// A package, exactly.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LockedPackage {
+    /// The package's name.
+    pub name: String,
+    /// Its version.
+    pub version: String,
+    /// Its own architecture field: `amd64`, `all` ….
+    pub arch: String,
+    /// The layer that installs it.
+    pub layer: PackageLayer,
+    /// The archive's name, never a host.
+    pub archive: String,
+    /// Path below the archive's address.
+    pub path: String,
+    /// Bytes.
+    pub size: u64,
+    /// sha256, hex.
+    pub sha256: String,
+}
+
+/// Which layer a package belongs to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum PackageLayer {
+    /// The release's essential and required set, and all it depends on.
+    Base,
+    /// What the Smolfile (and SSH) asks for beyond it.
+    User,
+}
+
+/// The kernel that boots the image.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LockedKernel {
+    /// Where it came from: `distro` or `debian`.
+    pub from: KernelSource,
+    /// Which modules go into the image.
+    pub modules: Modules,
+    /// The package that holds the kernel and its modules.
+    pub image: LockedPackage,
+    /// The package that holds the static busybox of the initrd.
+    pub busybox: LockedPackage,
+}
+
+/// Where a kernel comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum KernelSource {
+    /// The image's own distribution.
+    Distro,
+    /// Debian, for another distribution's root file system.
+    Debian,
+}

@@ -1,0 +1,1 @@
+//! The distribution worlds: indexes, signatures, versions, resolving, unpacking, configuring.

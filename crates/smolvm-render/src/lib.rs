@@ -1,0 +1,1 @@
+//! A locked manifest becomes typed steps, a Dockerfile and an init script.

@@ -1,0 +1,1 @@
+//! Boot arguments, running an image under QEMU, waiting for SSH.
