@@ -2,4 +2,4 @@
 
 mod tree;
 
-pub use tree::{Content, Inode, InodeId, Kind, RootTree};
+pub use tree::{Content, Inode, InodeId, Kind, RootTree, TreeError};

@@ -1,15 +1,27 @@
 //! A root file system as data: a sorted listing over content that lies elsewhere.
 
+mod edit;
+mod error;
+mod lookup;
+mod parts;
+#[cfg(test)]
+mod tests;
+
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+pub use error::TreeError;
+
 /// A root file system: paths, the inodes they name, and where each file's bytes are.
 ///
 /// Invariant: the root folder exists under the empty path, and the parent of every path is a folder.
-#[derive(Debug, Clone)]
+///
+/// Paths are relative and `/`-separated. Every method takes them with or without a leading slash, and refuses `..`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(try_from = "parts::Parts", into = "parts::Parts")]
 pub struct RootTree {
     /// Path (relative, `/`-separated, no leading slash; empty for the root) to inode. Two paths with one id are hard links.
     pub(crate) entries: BTreeMap<String, InodeId>,
@@ -78,4 +90,46 @@ pub enum Content {
         /// Bytes.
         size: u64,
     },
+}
+
+impl Inode {
+    /// An inode without extended attributes.
+    pub fn new(kind: Kind, mode: u32, uid: u32, gid: u32, mtime: i64) -> Self {
+        Self { kind, mode, uid, gid, mtime, xattrs: BTreeMap::new() }
+    }
+
+    /// Whether it is a folder.
+    pub fn is_directory(&self) -> bool {
+        matches!(self.kind, Kind::Directory)
+    }
+}
+
+impl Content {
+    /// Bytes in memory.
+    pub fn bytes(bytes: impl Into<Arc<[u8]>>) -> Self {
+        Self::Bytes(bytes.into())
+    }
+
+    /// How many bytes.
+    pub fn size(&self) -> u64 {
+        match self {
+            Self::Bytes(bytes) => bytes.len() as u64,
+            Self::File { size, .. } => *size,
+        }
+    }
+
+    /// The bytes. A file that has another size than recorded is an error.
+    pub fn read(&self) -> std::io::Result<Vec<u8>> {
+        match self {
+            Self::Bytes(bytes) => Ok(bytes.to_vec()),
+            Self::File { path, size } => {
+                let bytes = fs_err::read(path)?;
+                if bytes.len() as u64 == *size {
+                    Ok(bytes)
+                } else {
+                    Err(error::size_changed(path, *size, bytes.len() as u64))
+                }
+            }
+        }
+    }
 }
