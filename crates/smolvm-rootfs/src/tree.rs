@@ -14,6 +14,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 pub use error::TreeError;
+pub(crate) use error::size_changed;
 
 /// A root file system: paths, the inodes they name, and where each file's bytes are.
 ///

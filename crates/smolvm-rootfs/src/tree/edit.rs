@@ -32,7 +32,8 @@ impl RootTree {
             self.inodes[id.0 as usize] = inode;
             return Ok(id);
         }
-        let id = InodeId(u32::try_from(self.inodes.len()).expect("a tree holds fewer than 2^32 inodes"));
+        let too_many = |_| TreeError::Damaged { reason: "it has more than 4294967295 inodes" };
+        let id = InodeId(u32::try_from(self.inodes.len()).map_err(too_many)?);
         self.inodes.push(inode);
         self.entries.insert(path.into_owned(), id);
         Ok(id)
