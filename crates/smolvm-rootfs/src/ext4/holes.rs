@@ -85,6 +85,6 @@ mod tests {
         check(100, &[], &[Range { start: 0, end: 100 }]);
         check(3 << 20, &[], &[]);
         check((3 << 20) + 5, &[0, (3 << 20) + 4], &[0..unit, 3 << 20..(3 << 20) + 5]);
-        check(2 << 20, &[READ_AT_ONCE - 1, READ_AT_ONCE], &[(1 << 20) - unit..(1 << 20) + unit]);
+        check(2 << 20, &[READ_AT_ONCE - 1, READ_AT_ONCE], &[Range { start: (1 << 20) - unit, end: (1 << 20) + unit }]);
     }
 }

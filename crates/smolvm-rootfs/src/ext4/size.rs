@@ -20,7 +20,7 @@ const SPARE_INODES: u64 = 4096;
 const OWN_INODES: u64 = 11;
 
 const BLOCKS_PER_GROUP: u64 = 32768;
-/// The metadata of so many groups lies together in the first of them (flex_bg).
+/// The metadata of so many groups lies together in the first of them (`flex_bg`).
 const GROUPS_PER_FLEX: u64 = 16;
 /// mke2fs leaves out a last group that has fewer free blocks than this.
 const FEWEST_BLOCKS_IN_GROUP: u64 = 50;
