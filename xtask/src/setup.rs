@@ -25,8 +25,23 @@ const TOOLS: [Tool; 6] = [
     Tool { program: "mmdebstrap", package: "mmdebstrap", purpose: "installs the set that ours is compared with" },
 ];
 
-/// Installs what is missing where that can be done, and says what is missing where it cannot.
+/// The user without privileges, but with sub-ids, as which some tests build.
+const PLAIN_USER: &str = "smolvm-test";
+
+/// Sub-ids for it: far from the ranges that `useradd` gives out first.
+const SUB_IDS: &str = "1524288-1589823";
+
+/// Makes this machine ready where that can be done (as root), and says what is missing where it cannot.
 pub(crate) fn prepare() -> Result {
+    install_tools()?;
+    if is_root() {
+        return make_plain_user();
+    }
+    say("not root: tests that build as root and as a plain user, and compare, are skipped");
+    Ok(())
+}
+
+fn install_tools() -> Result {
     let missing: Vec<&Tool> = TOOLS.iter().filter(|tool| !exists(tool.program)).collect();
     if missing.is_empty() {
         return Ok(());
@@ -45,6 +60,25 @@ pub(crate) fn prepare() -> Result {
     }
     say(&format!("to run them too: sudo apt-get install {}", packages.join(" ")));
     Ok(())
+}
+
+/// A user with sub-ids, if it is not there yet.
+fn make_plain_user() -> Result {
+    let prefix = format!("{PLAIN_USER}:");
+    let names_it =
+        |file: &str| std::fs::read_to_string(file).is_ok_and(|text| text.lines().any(|line| line.starts_with(&prefix)));
+    if !names_it("/etc/passwd") {
+        say(&format!("making the user {PLAIN_USER}, as which some tests build"));
+        run(program("useradd", &["--no-create-home", "--shell", "/bin/sh", PLAIN_USER]))?;
+    }
+    if names_it("/etc/subuid") && names_it("/etc/subgid") {
+        return Ok(());
+    }
+    for file in ["/etc/subuid", "/etc/subgid"] {
+        // `usermod` adds ranges to files that exist alone.
+        fs_err::OpenOptions::new().append(true).create(true).open(file)?;
+    }
+    run(program("usermod", &["--add-subuids", SUB_IDS, "--add-subgids", SUB_IDS, PLAIN_USER]))
 }
 
 fn apt_get(words: &[&str]) -> std::process::Command {
