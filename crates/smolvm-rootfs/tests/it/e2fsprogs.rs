@@ -4,7 +4,7 @@ use std::path::Path;
 use std::process::{Command, Output};
 
 /// Runs a tool of e2fsprogs, or says on stderr why not.
-pub fn run(tool: &str, arguments: &[&str], image: &Path) -> Option<Output> {
+pub(crate) fn run(tool: &str, arguments: &[&str], image: &Path) -> Option<Output> {
     let Some(program) =
         ["/usr/sbin", "/sbin", "/usr/bin"].iter().map(|folder| Path::new(folder).join(tool)).find(|path| path.exists())
     else {
@@ -18,7 +18,7 @@ pub fn run(tool: &str, arguments: &[&str], image: &Path) -> Option<Output> {
 }
 
 /// Fails the test if `e2fsck -fn` finds anything.
-pub fn assert_clean(image: &Path) {
+pub(crate) fn assert_clean(image: &Path) {
     if let Some(output) = run("e2fsck", &["-fn"], image) {
         let text = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
         assert!(output.status.success(), "e2fsck -fn: {}\n{text}", output.status);
@@ -27,6 +27,6 @@ pub fn assert_clean(image: &Path) {
 }
 
 /// The answer of one `debugfs` command.
-pub fn debugfs(image: &Path, command: &str) -> Option<String> {
+pub(crate) fn debugfs(image: &Path, command: &str) -> Option<String> {
     run("debugfs", &["-R", command], image).map(|output| String::from_utf8(output.stdout).unwrap())
 }

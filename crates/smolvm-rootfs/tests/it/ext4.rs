@@ -74,12 +74,7 @@ fn debugfs_reads_what_the_tree_says() {
 }
 
 fn spaced(hex: &str) -> String {
-    hex.as_bytes()
-        .chunks(2)
-        .map(|pair| format!("{} ", String::from_utf8_lossy(pair)))
-        .collect::<String>()
-        .trim()
-        .to_owned()
+    hex.as_bytes().chunks(2).map(String::from_utf8_lossy).collect::<Vec<_>>().join(" ")
 }
 
 #[test]

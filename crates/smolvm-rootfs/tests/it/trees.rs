@@ -4,28 +4,28 @@ use std::path::{Path, PathBuf};
 
 use smolvm_rootfs::{Content, Ext4Error, Ext4Options, Ext4Size, Ext4Summary, Inode, Kind, RootTree, write_ext4};
 
-pub const EPOCH: i64 = 1_750_000_000;
-pub const MIB: u64 = 1 << 20;
+pub(crate) const EPOCH: i64 = 1_750_000_000;
+pub(crate) const MIB: u64 = 1 << 20;
 
 /// `u::rw-,u:1000:rw-,g::r--,m::rw-,o::r--` as the kernel gives it out.
-pub const ACL: &str = "0200000001000600ffffffff02000600e803000004000400ffffffff10000600ffffffff20000400ffffffff";
+pub(crate) const ACL: &str = "0200000001000600ffffffff02000600e803000004000400ffffffff10000600ffffffff20000400ffffffff";
 /// `cap_net_raw=ep`.
-pub const CAPABILITY: &str = "0100000200200000000000000000000000000000";
+pub(crate) const CAPABILITY: &str = "0100000200200000000000000000000000000000";
 
-pub fn options(size: Ext4Size) -> Ext4Options {
+pub(crate) fn options(size: Ext4Size) -> Ext4Options {
     Ext4Options { size, uuid: [7; 16], hash_seed: [9; 16], epoch: EPOCH, label: "smolvm".to_owned() }
 }
 
-pub fn folder() -> Inode {
+pub(crate) fn folder() -> Inode {
     Inode::new(Kind::Directory, 0o755, 0, 0, EPOCH)
 }
 
-pub fn file(bytes: impl Into<std::sync::Arc<[u8]>>) -> Inode {
+pub(crate) fn file(bytes: impl Into<std::sync::Arc<[u8]>>) -> Inode {
     Inode::new(Kind::File(Content::bytes(bytes)), 0o644, 0, 0, EPOCH)
 }
 
 /// One of everything that a root file system holds.
-pub fn small_tree() -> RootTree {
+pub(crate) fn small_tree() -> RootTree {
     let mut tree = RootTree::new(EPOCH);
     let put = |tree: &mut RootTree, path: &str, inode: Inode| tree.insert(path, inode).unwrap();
     put(&mut tree, "dev", folder());
@@ -57,20 +57,20 @@ pub fn small_tree() -> RootTree {
 }
 
 /// An image in a folder that goes away with it.
-pub struct Image {
-    pub path: PathBuf,
-    pub summary: Ext4Summary,
+pub(crate) struct Image {
+    pub(crate) path: PathBuf,
+    pub(crate) summary: Ext4Summary,
     _folder: tempfile::TempDir,
 }
 
 impl Image {
-    pub fn bytes(&self) -> Vec<u8> {
+    pub(crate) fn bytes(&self) -> Vec<u8> {
         fs_err::read(&self.path).unwrap()
     }
 }
 
 /// Writes an image and lets e2fsck and the hash judge it.
-pub fn write(tree: &RootTree, size: Ext4Size) -> Result<Image, Ext4Error> {
+pub(crate) fn write(tree: &RootTree, size: Ext4Size) -> Result<Image, Ext4Error> {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("rootfs.ext4");
     let file = fs_err::OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path).unwrap();
