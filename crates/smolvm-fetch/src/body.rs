@@ -53,10 +53,10 @@ impl Body {
                 }
                 None => {}
             }
-            if now >= self.window_ends {
-                if let Err(failure) = self.close_window(now) {
-                    return Some(Err(failure));
-                }
+            if now >= self.window_ends
+                && let Err(failure) = self.close_window(now)
+            {
+                return Some(Err(failure));
             }
             if let Some(chunk) = chunk {
                 return Some(Ok(chunk));

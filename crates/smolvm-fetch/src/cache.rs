@@ -61,8 +61,8 @@ impl Cache {
         let length = file.metadata()?.len();
         let mut hasher = Sha256::new();
         if wanted.size.is_none_or(|size| size == length) {
-            let hashed = hash_to_end(&mut file, &mut hasher, length).map_err(|error| at(&path, &error))?;
-            if hashed == length && <[u8; 32]>::from(hasher.finalize()) == wanted.sha256 {
+            let read = hash_to_end(&mut file, &mut hasher, length).map_err(|error| at(&path, &error))?;
+            if read == length && <[u8; 32]>::from(hasher.finalize()) == wanted.sha256 {
                 return Ok(Lookup::Hit(VerifiedFile::proven(file, path, length, wanted.sha256)));
             }
         }

@@ -36,13 +36,15 @@ const EXAMPLE: &str = "it looks like this:\n  mirrors:\n    debian: [http://mirr
 
 impl Config {
     /// Reads the text of a configuration file; `name` is what people call it.
-    pub fn parse(name: &str, text: &str) -> Result<Self, ConfigError> {
-        let refuse = |message: String, labels: Vec<LabeledSpan>, help: &str| ConfigError {
-            name: name.to_owned(),
-            message,
-            source_code: NamedSource::new(name, hide_credentials(text)),
-            labels,
-            help: help.to_owned(),
+    pub fn parse(name: &str, text: &str) -> Result<Self, Box<ConfigError>> {
+        let refuse = |message: String, labels: Vec<LabeledSpan>, help: &str| {
+            Box::new(ConfigError {
+                name: name.to_owned(),
+                message,
+                source_code: NamedSource::new(name, hide_credentials(text)),
+                labels,
+                help: help.to_owned(),
+            })
         };
         // Nothing but white space and comments is an empty configuration.
         if text.lines().all(|line| line.trim().is_empty() || line.trim_start().starts_with('#')) {

@@ -134,18 +134,18 @@ impl Download<'_> {
         let mut deaf_since: Option<Instant> = None;
         let mut end: Option<Result<(), Failure>> = None;
         loop {
-            if !gathered.is_empty() {
-                if let Some(mut partial) = self.partial.take() {
-                    let batch = std::mem::take(&mut gathered);
-                    gathered_bytes = 0;
-                    if let Some(since) = deaf_since.take() {
-                        body.listen_again(since.elapsed());
-                    }
-                    writing = Some(spawn_blocking(move || {
-                        let result = partial.append(&batch);
-                        (partial, result)
-                    }));
+            if !gathered.is_empty()
+                && let Some(mut partial) = self.partial.take()
+            {
+                let batch = std::mem::take(&mut gathered);
+                gathered_bytes = 0;
+                if let Some(since) = deaf_since.take() {
+                    body.listen_again(since.elapsed());
                 }
+                writing = Some(spawn_blocking(move || {
+                    let result = partial.append(&batch);
+                    (partial, result)
+                }));
             }
             tokio::select! {
                 written = end_of(&mut writing), if writing.is_some() => {

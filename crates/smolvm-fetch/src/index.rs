@@ -86,10 +86,10 @@ impl<T, A: Fn(&[u8]) -> Result<T, E>, E: std::fmt::Display> IndexDownload<'_, A,
     /// What the cache holds for the first mirror that it holds anything for, if the caller's check still accepts it.
     pub(crate) async fn offline(&mut self, mirrors: &[Mirror]) -> Option<T> {
         for mirror in mirrors {
-            if let Some(kept) = read(self.cache, &mirror.address().join(&self.wanted.path)).await {
-                if let Ok(accepted) = self.judge(mirror, &kept.body) {
-                    return Some(accepted);
-                }
+            if let Some(kept) = read(self.cache, &mirror.address().join(&self.wanted.path)).await
+                && let Ok(accepted) = self.judge(mirror, &kept.body)
+            {
+                return Some(accepted);
             }
         }
         None

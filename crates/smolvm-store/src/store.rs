@@ -1,0 +1,219 @@
+//! The store: finding images, and the right to build one.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+use crate::durable::write_file;
+use crate::error::StoreError;
+use crate::image::{Damage, Image, Miss};
+use crate::key::BuildKey;
+use crate::lock::Locked;
+use crate::names::{Named, Names, check_name, entries};
+use crate::record::ImageRecord;
+
+/// What `VERSION` says in a store that this code can read.
+const VERSION: &str = "smolvm-store 1";
+
+/// Fewer digits than this are no way to name an image: too much would fit by chance.
+const SHORTEST_PREFIX: usize = 4;
+
+/// A folder of images. Every process that uses the same folder sees the same images, and none sees half of one.
+#[derive(Debug, Clone)]
+pub struct Store {
+    root: PathBuf,
+    pub(crate) names: Names,
+}
+
+/// The right to build a key. Others that want to build the same one wait, in this process and in others.
+#[derive(Debug)]
+pub struct BuildLock {
+    key: BuildKey,
+    _lock: Locked,
+}
+
+/// One line of a listing.
+#[derive(Debug, Clone)]
+pub struct ListedImage {
+    /// A name that means it; `None` for an image whose name means a newer one by now.
+    pub name: Option<String>,
+    /// Its key.
+    pub key: BuildKey,
+    /// When the name began to mean it.
+    pub created: Option<SystemTime>,
+    /// What it is, or what is wrong with it.
+    pub state: Result<ImageRecord, String>,
+}
+
+impl Store {
+    /// Opens a store, and makes one where there is none.
+    pub fn open(root: impl Into<PathBuf>) -> Result<Self, StoreError> {
+        let root = root.into();
+        let version = root.join("VERSION");
+        match fs_err::read_to_string(&version) {
+            Ok(found) if found.trim_end() == VERSION => {}
+            Ok(found) => {
+                let found = found.lines().next().unwrap_or_default().chars().take(40).collect();
+                return Err(StoreError::Version { root, found, known: VERSION.to_owned() });
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                let text = format!("{VERSION}\n");
+                write_file(&version, text.as_bytes(), 0o644).map_err(|error| StoreError::of(&root, error))?;
+            }
+            Err(error) => return Err(StoreError::of(&root, error)),
+        }
+        Ok(Self { names: Names::new(&root), root })
+    }
+
+    /// The folder.
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// The image with this key, if it is there and whole.
+    pub fn lookup(&self, key: &BuildKey) -> Result<Option<Image>, StoreError> {
+        Ok(self.open_image(key)?.ok())
+    }
+
+    /// Waits for the right to build a key. Whoever had it before may have built it: look the key up again afterwards.
+    pub fn lock(&self, key: &BuildKey) -> Result<BuildLock, StoreError> {
+        let lock = Locked::wait_for_file(&self.lock_path(key)).map_err(|error| self.error(error))?;
+        Ok(BuildLock { key: key.clone(), _lock: lock })
+    }
+
+    /// The right to build a key, unless somebody else has it.
+    pub fn try_lock(&self, key: &BuildKey) -> Result<Option<BuildLock>, StoreError> {
+        let lock = Locked::try_file(&self.lock_path(key)).map_err(|error| self.error(error))?;
+        Ok(lock.map(|lock| BuildLock { key: key.clone(), _lock: lock }))
+    }
+
+    /// Lets a name mean an image from `created` on. Nothing changes (and nothing is written) if it does already.
+    pub fn name(&self, image: &Image, name: &str, created: SystemTime) -> Result<(), StoreError> {
+        check_name(name)?;
+        let set = || {
+            if self.names.get(name)?.is_some_and(|named| named.key == *image.key()) {
+                return Ok(());
+            }
+            self.names.set(&self.names.lock()?, name, image.key(), created)
+        };
+        set().map_err(|error| self.error(error))
+    }
+
+    /// The image that a name, a key, or the beginning of a key means.
+    pub fn find(&self, asked: &str) -> Result<Image, StoreError> {
+        let key = self.resolve(asked)?.key;
+        match self.open_image(&key)? {
+            Ok(image) => Ok(image),
+            Err(Miss::Damaged(damage)) => Err(StoreError::Damaged { asked: asked.to_owned(), damage }),
+            Err(Miss::Absent) => {
+                Err(StoreError::Damaged { asked: asked.to_owned(), damage: "its folder is gone".to_owned() })
+            }
+        }
+    }
+
+    /// Every image: those with names first, by name, then those without.
+    pub fn list(&self) -> Result<Vec<ListedImage>, StoreError> {
+        let named = self.names.all().map_err(|error| self.error(error))?;
+        let mut listed = Vec::new();
+        for Named { name, key, created } in &named {
+            listed.push(self.describe(Some((name.clone(), *created)), key)?);
+        }
+        for key in self.keys()? {
+            if named.iter().all(|named| named.key != key) {
+                listed.push(self.describe(None, &key)?);
+            }
+        }
+        Ok(listed)
+    }
+
+    /// Hashes every file of an image and compares with what was built.
+    pub fn verify(&self, image: &Image) -> Result<Vec<Damage>, StoreError> {
+        image.verify().map_err(|error| self.error(error))
+    }
+
+    /// What a name, a key, or the beginning of a key means, whole or not.
+    pub(crate) fn resolve(&self, asked: &str) -> Result<Resolved, StoreError> {
+        if let Some(named) = self.names.get(asked).map_err(|error| self.error(error))? {
+            return Ok(Resolved { name: Some(named.name), key: named.key });
+        }
+        let names = self.names.all().map_err(|error| self.error(error))?;
+        let is_prefix = asked.len() >= SHORTEST_PREFIX && asked.bytes().all(|byte| byte.is_ascii_hexdigit());
+        let digits = asked.to_ascii_lowercase();
+        let mut keys = if is_prefix { self.keys()? } else { Vec::new() };
+        keys.retain(|key| key.as_str().starts_with(&digits));
+        match <[BuildKey; 1]>::try_from(keys) {
+            Ok([key]) => Ok(Resolved { name: None, key }),
+            Err(keys) if keys.is_empty() => {
+                let names: Vec<_> = names.into_iter().map(|named| named.name).collect();
+                Err(StoreError::NoSuchImage { asked: asked.to_owned(), similar: similar(asked, &names) })
+            }
+            Err(keys) => {
+                let describe = |key: &BuildKey| {
+                    let of: Vec<_> = names.iter().filter(|named| named.key == *key).map(|named| &*named.name).collect();
+                    let short = &key.as_str()[..12];
+                    if of.is_empty() { short.to_owned() } else { format!("{short} ({})", of.join(", ")) }
+                };
+                Err(StoreError::Ambiguous { asked: asked.to_owned(), candidates: keys.iter().map(describe).collect() })
+            }
+        }
+    }
+
+    pub(crate) fn image_path(&self, key: &BuildKey) -> PathBuf {
+        self.root.join("images").join(key.as_str())
+    }
+
+    pub(crate) fn staging_root(&self) -> PathBuf {
+        self.root.join("staging")
+    }
+
+    pub(crate) fn lock_path(&self, key: &BuildKey) -> PathBuf {
+        self.root.join("locks").join(key.as_str())
+    }
+
+    pub(crate) fn error(&self, error: io::Error) -> StoreError {
+        StoreError::of(&self.root, error)
+    }
+
+    pub(crate) fn open_image(&self, key: &BuildKey) -> Result<Result<Image, Miss>, StoreError> {
+        Image::open(self.image_path(key), key).map_err(|error| self.error(error))
+    }
+
+    fn keys(&self) -> Result<Vec<BuildKey>, StoreError> {
+        let names = entries(&self.root.join("images")).map_err(|error| self.error(error))?;
+        Ok(names.iter().filter_map(|name| name.parse().ok()).collect())
+    }
+
+    fn describe(&self, name: Option<(String, SystemTime)>, key: &BuildKey) -> Result<ListedImage, StoreError> {
+        let state = match self.open_image(key)? {
+            Ok(image) => Ok(image.record().clone()),
+            Err(Miss::Damaged(damage)) => Err(damage),
+            Err(Miss::Absent) => Err("its folder is gone".to_owned()),
+        };
+        let (name, created) = name.unzip();
+        Ok(ListedImage { name, key: key.clone(), created, state })
+    }
+}
+
+/// What was asked for, by name or by key.
+#[derive(Debug)]
+pub(crate) struct Resolved {
+    pub(crate) name: Option<String>,
+    pub(crate) key: BuildKey,
+}
+
+impl BuildLock {
+    /// What may be built.
+    pub fn key(&self) -> &BuildKey {
+        &self.key
+    }
+}
+
+/// The names that somebody who wrote `asked` may have meant, the likeliest first.
+fn similar(asked: &str, names: &[String]) -> Vec<String> {
+    /// Below this, names have little more in common than a few letters.
+    const ALIKE: f64 = 0.8;
+    let mut rated: Vec<_> = names.iter().map(|name| (strsim::jaro_winkler(asked, name), name)).collect();
+    rated.retain(|(rating, _)| *rating >= ALIKE);
+    rated.sort_by(|(left, _), (right, _)| right.total_cmp(left));
+    rated.into_iter().take(3).map(|(_, name)| name.clone()).collect()
+}
