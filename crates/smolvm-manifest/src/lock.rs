@@ -2,6 +2,11 @@
 
 use serde::{Deserialize, Serialize};
 
+mod text;
+
+pub use text::LockError;
+
+use crate::key::question;
 use crate::manifest::{Manifest, Modules};
 
 /// A manifest together with the lock that answers it: the input of everything after resolving.
@@ -12,6 +17,25 @@ pub struct LockedManifest {
     /// What that means today.
     pub lock: Lock,
 }
+
+impl LockedManifest {
+    /// Puts a manifest and its lock together; a lock that answers another question is refused.
+    pub fn new(manifest: Manifest, lock: Lock) -> Result<Self, StaleLock> {
+        if lock.question == question(&manifest) { Ok(Self { manifest, lock }) } else { Err(StaleLock) }
+    }
+}
+
+/// The lock answers another question than the Smolfile asks.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error, miette::Diagnostic)]
+#[error(
+    "the lock file does not belong to this Smolfile: base, arch, packages, repositories, ssh or kernel changed after it \
+     was written"
+)]
+#[diagnostic(
+    code(smolvm::lock::stale),
+    help("delete the lock file and run `smolvm build` again: it resolves the packages anew and writes a new one")
+)]
+pub struct StaleLock;
 
 /// The content of a lock file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
