@@ -1,0 +1,182 @@
+//! The steps in Docker's spelling.
+
+use serde::Serialize;
+use smolvm_manifest::{Distro, Family, LocalKind, LockedManifest, RunStep, User};
+
+use crate::context::context_path;
+use crate::error::RenderError;
+use crate::quote::shell;
+use crate::step::{Content, FileStep, Step};
+use crate::templates::{DOCKERFILE, fill};
+
+/// The Dockerfile's text. It needs nothing that BuildKit of Docker 20.10 or, without secrets and steps without a
+/// network, the classic builder lacks: modes travel in the context, not in `COPY --chmod`.
+pub(crate) fn dockerfile(locked: &LockedManifest, distro: Distro, steps: &[Step]) -> Result<String, RenderError> {
+    let manifest = &locked.manifest;
+    let mut accounts = first_accounts(distro);
+    let mut files = Vec::new();
+    let mut run = Vec::new();
+    let mut sources = Vec::new();
+    let mut identity = Vec::new();
+    for (index, step) in steps.iter().enumerate() {
+        match step {
+            Step::InstallPackages { .. } => {}
+            Step::SetPassword { user, hash } => accounts.push(set_password(distro, user, hash.as_deref())),
+            Step::CreateUser(user) => accounts.push(create_user(distro, user)),
+            Step::PlaceFile(file) => files.push(CopyLine::new(context_path(steps, index), file)),
+            Step::Run(step) => run.push(RunLine::new(step, &manifest.users)),
+            Step::WriteIdentity(file) => {
+                let line = CopyLine::new(context_path(steps, index), file);
+                // Packages may come from the Smolfile's own repositories.
+                let list = if file.target.starts_with("/etc/ap") { &mut sources } else { &mut identity };
+                list.push(line);
+            }
+        }
+    }
+    let mut packages: Vec<String> =
+        locked.lock.packages.iter().map(|package| pinned(package, manifest.arch.as_str(), distro)).collect();
+    packages.sort();
+    let values = DockerfileValues {
+        name: &manifest.name,
+        from: distro.name(),
+        alpine: distro.family() == Family::Alpine,
+        sources,
+        packages,
+        accounts,
+        files,
+        run,
+        identity,
+    };
+    fill(DOCKERFILE, &values)
+}
+
+#[derive(Debug, Serialize)]
+struct DockerfileValues<'a> {
+    name: &'a str,
+    from: &'a str,
+    alpine: bool,
+    /// Where packages come from.
+    sources: Vec<CopyLine>,
+    packages: Vec<String>,
+    /// Commands that make users and set passwords.
+    accounts: Vec<String>,
+    files: Vec<CopyLine>,
+    run: Vec<RunLine>,
+    identity: Vec<CopyLine>,
+}
+
+/// One `COPY`, and what must be said about its folder afterwards.
+#[derive(Debug, Serialize)]
+struct CopyLine {
+    from: String,
+    to: String,
+    owner: Option<String>,
+    after: Option<String>,
+}
+
+impl CopyLine {
+    fn new(from: String, file: &FileStep) -> Self {
+        let is_folder = matches!(&file.content, Content::Local(source)
+            if source.entries.first().is_some_and(|entry| matches!(entry.kind, LocalKind::Directory)));
+        let owner = file.owner.as_ref().map(|owner| format!("{}:{}", owner.user, owner.group));
+        let after = file.parent_mode.map(|mode| {
+            let folder = file.target.rsplit_once('/').map_or("/", |(folder, _)| folder);
+            let owner = owner.as_deref().unwrap_or("root:root");
+            format!("chown -- {} {folder} && chmod {mode:04o} {folder}", shell(owner), folder = shell(folder))
+        });
+        // A folder's content is merged into its target, which Docker knows by the slash.
+        let slash = if is_folder { "/" } else { "" };
+        Self { from: format!("{from}{slash}"), to: format!("{}{slash}", file.target), owner, after }
+    }
+}
+
+/// One run step.
+#[derive(Debug, Serialize)]
+struct RunLine {
+    workdir: String,
+    user: String,
+    words: Vec<String>,
+    network: bool,
+    secrets: Vec<SecretMount>,
+}
+
+/// One secret of a run step.
+#[derive(Debug, Serialize)]
+struct SecretMount {
+    id: String,
+    rights: String,
+}
+
+impl RunLine {
+    fn new(step: &RunStep, users: &[User]) -> Self {
+        let uid = match step.user.as_str() {
+            "root" => Some(0),
+            name => users.iter().find(|user| user.name == name).and_then(|user| user.uid).or(name.parse().ok()),
+        };
+        // A secret is mounted by number; of a user that a package made, the number is not known here.
+        let rights = uid.map_or("mode=0444".to_owned(), |uid| format!("mode=0400,uid={uid}"));
+        let mut words = Vec::new();
+        if !step.env.is_empty() {
+            words.push("env".to_owned());
+            words.extend(step.env.iter().map(|(name, value)| format!("{name}={value}")));
+        }
+        words.extend(["/bin/sh".to_owned(), "-ec".to_owned(), step.command.clone()]);
+        Self {
+            workdir: step.workdir.clone(),
+            user: step.user.clone(),
+            words,
+            network: step.network,
+            secrets: step.secrets.iter().map(|id| SecretMount { id: id.clone(), rights: rights.clone() }).collect(),
+        }
+    }
+}
+
+fn pinned(package: &smolvm_manifest::LockedPackage, arch: &str, distro: Distro) -> String {
+    if distro.family() != Family::Alpine && package.arch != arch && package.arch != "all" {
+        return format!("{}:{}={}", package.name, package.arch, package.version);
+    }
+    format!("{}={}", package.name, package.version)
+}
+
+/// Docker's Ubuntu image has a user of its own at number 1000, which the packages do not make.
+fn first_accounts(distro: Distro) -> Vec<String> {
+    match distro {
+        Distro::Ubuntu2404 => {
+            vec!["if getent passwd ubuntu >/dev/null; then userdel --remove ubuntu 2>/dev/null; fi".to_owned()]
+        }
+        _ => Vec::new(),
+    }
+}
+
+fn set_password(distro: Distro, user: &str, hash: Option<&str>) -> String {
+    let hash = hash.unwrap_or("*");
+    if distro.family() == Family::Alpine {
+        format!("printf '%s\\n' {} | chpasswd -e", shell(&format!("{user}:{hash}")))
+    } else {
+        format!("usermod --password {} {}", shell(hash), shell(user))
+    }
+}
+
+fn create_user(distro: Distro, user: &User) -> String {
+    let name = shell(&user.name);
+    let uid = user.uid.unwrap_or_default();
+    let (shell_path, home) = (shell(&user.shell), shell(&user.home));
+    let mut commands = Vec::new();
+    if distro.family() == Family::Alpine {
+        commands.push(format!("addgroup -g {uid} {name}"));
+        commands.push(format!("adduser -D -u {uid} -G {name} -s {shell_path} -h {home} {name}"));
+        commands.extend(user.groups.iter().map(|group| format!("addgroup {name} {}", shell(group))));
+    } else {
+        commands.push(format!("groupadd --gid {uid} {name}"));
+        let groups = match user.groups.as_slice() {
+            [] => String::new(),
+            groups => format!(" --groups {}", shell(&groups.join(","))),
+        };
+        commands.push(format!(
+            "useradd --uid {uid} --gid {uid}{groups} --shell {shell_path} --home-dir {home} --create-home {name}"
+        ));
+        commands.push(format!("chmod 0755 {home}"));
+    }
+    commands.push(set_password(distro, &user.name, user.password_hash.as_deref()));
+    commands.join(" && ")
+}

@@ -1,0 +1,31 @@
+//! The script that the kernel starts as PID 1.
+
+use serde::Serialize;
+use smolvm_manifest::{Distro, Family, LockedManifest, Tmp};
+
+use crate::error::RenderError;
+use crate::templates::{INIT, fill};
+
+/// The script's text.
+pub(crate) fn init(locked: &LockedManifest, distro: Distro) -> Result<String, RenderError> {
+    let manifest = &locked.manifest;
+    let values = InitValues {
+        busybox: distro.family() == Family::Alpine,
+        ssh: manifest.ssh.is_some(),
+        dns: manifest.dns.iter().map(ToString::to_string).collect(),
+        empty_tmp: manifest.tmp == Tmp::Disk,
+        epoch: locked.lock.epoch,
+    };
+    fill(INIT, &values)
+}
+
+#[derive(Debug, Serialize)]
+struct InitValues {
+    /// Whether the tools are busybox's.
+    busybox: bool,
+    ssh: bool,
+    dns: Vec<String>,
+    empty_tmp: bool,
+    /// Seconds since 1970 before which this image did not exist.
+    epoch: i64,
+}
