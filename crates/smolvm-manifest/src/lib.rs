@@ -40,6 +40,7 @@ pub use manifest::{
     Arch, FileContent, FileEntry, KernelChoice, LocalEntry, LocalKind, LocalSource, Manifest, Modules, Owner,
     PackageRequest, Repository, Restart, RunStep, Service, Size, Ssh, Tmp, User,
 };
+pub use meaning::image_name_from;
 pub use report::{ManifestErrors, Mistake, Warning};
 pub use schema::{schema, schema_text};
 pub use secret::{Secret, SecretSource};

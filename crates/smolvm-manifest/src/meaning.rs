@@ -18,6 +18,8 @@ use crate::manifest::{Manifest, PackageRequest};
 use crate::surroundings::Surroundings;
 use crate::written::{self, Env, List, PackageText, Smolfile, TextOr};
 
+pub use names::image_name_from;
+
 /// A manifest, if nothing stood in the way, and all that was found.
 pub(crate) struct Meant {
     pub(crate) manifest: Option<Manifest>,

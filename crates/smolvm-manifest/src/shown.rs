@@ -19,7 +19,8 @@ impl ShownText {
         hide_credentials_in_addresses(text, &mut bytes);
         hide_after_secret_keys(text, &mut bytes);
         for (pointer, span) in spans.iter() {
-            if span.scalar && is_secret(pointer) {
+            let written = text.get(span.value.clone()).unwrap_or_default();
+            if span.scalar && (is_secret(pointer) || (names_variable(pointer) && !is_variable(written))) {
                 hide(&mut bytes, span.value.start, span.value.end);
             }
         }
@@ -69,6 +70,15 @@ pub(crate) fn is_secret(pointer: &str) -> bool {
     }
     // A list of names under `run[].secrets` is no secret, and people need to see it.
     secret
+}
+
+/// Whether a variable's name belongs here. What is no such name may be the secret itself.
+pub(crate) fn names_variable(pointer: &str) -> bool {
+    pointer.ends_with("/from_env")
+}
+
+fn is_variable(written: &str) -> bool {
+    written.trim_matches(['"', '\'']).bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
 }
 
 const SECRET_WORDS: [&str; 4] = ["password", "passwd", "passwort", "passphrase"];

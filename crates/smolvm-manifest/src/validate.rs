@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use crate::finding::{Finding, child, split, spoken};
 use crate::schema;
-use crate::shown::is_secret;
+use crate::shown::{is_secret, names_variable};
 use crate::suggest;
 use words::{an_example, inline_yaml, kind_of, list_of, quoted, wanted};
 
@@ -197,7 +197,7 @@ fn misspelt(pointer: &str, instance: &Value, rule: &Value) -> Finding {
     let wants = rule["patternErrorMessage"].as_str().or(rule["errorMessage"].as_str()).unwrap_or("is not valid here");
     let name = named(pointer);
     let text = instance.as_str().unwrap_or_default();
-    let finding = if is_secret(pointer) {
+    let finding = if is_secret(pointer) || names_variable(pointer) {
         Finding::at("spelling", pointer, format!("{name} is not valid"))
     } else if text.is_empty() {
         Finding::at("spelling", pointer, format!("{name} is empty"))

@@ -29,7 +29,7 @@ impl Meaning<'_> {
 }
 
 /// A folder's name made to fit an image: `[a-z0-9][a-z0-9._-]*`, 64 characters at most.
-fn image_name_from(folder: &str) -> String {
+pub fn image_name_from(folder: &str) -> String {
     let fitting: String = folder
         .to_lowercase()
         .chars()

@@ -1,0 +1,4 @@
+//! Tests of the manifest crate through its public face.
+
+mod invalid;
+mod surroundings;
