@@ -1,6 +1,16 @@
 //! The deb world: Debian and Ubuntu.
 
+mod ar;
+pub mod control;
 pub(crate) mod date;
+pub mod dependency;
+mod diversions;
 pub mod in_release;
+pub mod index;
 pub mod openpgp;
+pub mod plan;
 pub mod release;
+pub mod resolve;
+pub mod universe;
+pub mod unpack;
+pub mod version;

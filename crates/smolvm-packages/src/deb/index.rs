@@ -1,0 +1,383 @@
+//! `Packages` files: read as they are decompressed, keeping of each stanza what resolving and downloading need.
+//!
+//! Bookworm's is 50 MB of text, of which a third is kept, in one piece; a package is a row of places in it.
+
+use std::io::{self, Read};
+
+use miette::Diagnostic;
+use smolvm_manifest::Arch;
+
+use super::in_release::Compression;
+
+/// The packages of one index.
+#[derive(Debug)]
+pub struct PackageIndex {
+    pub(crate) archive: String,
+    pub(crate) suite: String,
+    pub(crate) text: String,
+    pub(crate) records: Vec<Record>,
+}
+
+/// A package of an index: places in its text, and numbers.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Record {
+    pub(crate) name: Place,
+    pub(crate) version: Place,
+    pub(crate) arch: Place,
+    pub(crate) pre_depends: Place,
+    pub(crate) depends: Place,
+    pub(crate) provides: Place,
+    pub(crate) conflicts: Place,
+    pub(crate) breaks: Place,
+    pub(crate) path: Place,
+    pub(crate) size: u64,
+    pub(crate) sha256: [u8; 32],
+    pub(crate) priority: Priority,
+    pub(crate) essential: bool,
+    pub(crate) protected: bool,
+    pub(crate) multi_arch_allowed: bool,
+}
+
+/// A piece of an index's text.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Place {
+    start: u32,
+    length: u32,
+}
+
+impl Place {
+    pub(crate) fn of(self, text: &str) -> &str {
+        &text[self.start as usize..][..self.length as usize]
+    }
+}
+
+/// The archive's word for how much a system needs a package, most needed first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Priority {
+    Required,
+    Important,
+    Standard,
+    Optional,
+    Extra,
+    Unknown,
+}
+
+/// An index that cannot be read.
+#[derive(Debug, thiserror::Error, Diagnostic)]
+#[error("the package index of {archive} {suite} cannot be read: {source}")]
+#[diagnostic(
+    code(smolvm::packages::index),
+    help("its digest was right, so the archive itself serves it so: use another mirror, or tell whoever runs it")
+)]
+pub struct IndexError {
+    archive: String,
+    suite: String,
+    source: io::Error,
+}
+
+/// More text than any index has: about seven times Debian's whole.
+const MAXIMUM_TEXT: u64 = 512 << 20;
+
+/// Reads a `Packages` file, whose digest the caller has checked, and keeps the packages that `arch` can use.
+pub fn read_index(
+    file: impl Read,
+    compression: Compression,
+    archive: &str,
+    suite: &str,
+    arch: Arch,
+) -> Result<PackageIndex, IndexError> {
+    let mut parser = Parser::new(arch);
+    let outcome = decompressed(file, compression).and_then(|text| parser.read(text));
+    let error = |source| IndexError { archive: archive.to_owned(), suite: suite.to_owned(), source };
+    outcome.map_err(error)?;
+    Ok(PackageIndex {
+        archive: archive.to_owned(),
+        suite: suite.to_owned(),
+        text: parser.text,
+        records: parser.records,
+    })
+}
+
+impl PackageIndex {
+    /// How many packages it has.
+    pub fn len(&self) -> usize {
+        self.records.len()
+    }
+
+    /// Whether it has none.
+    pub fn is_empty(&self) -> bool {
+        self.records.is_empty()
+    }
+}
+
+fn decompressed<'a>(file: impl Read + 'a, compression: Compression) -> io::Result<Box<dyn Read + 'a>> {
+    Ok(match compression {
+        Compression::Xz => {
+            // Archives write large indexes as several blocks, which are decompressed at the same time.
+            let stream = liblzma::stream::MtStreamBuilder::new()
+                .threads(u32::try_from(rayon::current_num_threads()).unwrap_or(1))
+                .memlimit_threading(256 << 20)
+                .memlimit_stop(256 << 20)
+                .decoder()?;
+            Box::new(liblzma::bufread::XzDecoder::new_stream(io::BufReader::with_capacity(1 << 18, file), stream))
+        }
+        Compression::Gzip => Box::new(flate2::read::MultiGzDecoder::new(file)),
+        Compression::Zstd => Box::new(zstd::stream::read::Decoder::new(file)?),
+        Compression::None => Box::new(file),
+    })
+}
+
+struct Parser {
+    arch: &'static str,
+    text: String,
+    records: Vec<Record>,
+}
+
+impl Parser {
+    fn new(arch: Arch) -> Self {
+        Self { arch: arch.as_str(), text: String::new(), records: Vec::new() }
+    }
+
+    fn read(&mut self, mut source: impl Read) -> io::Result<()> {
+        const CHUNK: u64 = 1 << 20;
+        let mut buffer = Vec::new();
+        let mut total = 0;
+        loop {
+            let read = source.by_ref().take(CHUNK).read_to_end(&mut buffer)? as u64;
+            total += read;
+            if total > MAXIMUM_TEXT {
+                return Err(io::Error::other(format!("it has more than {} MiB", MAXIMUM_TEXT >> 20)));
+            }
+            if read == 0 {
+                self.stanza(&buffer);
+                return Ok(());
+            }
+            let end = self.stanzas(&buffer);
+            buffer.drain(..end);
+        }
+    }
+
+    /// Takes the complete stanzas at the front of `bytes`; returns how long they are.
+    fn stanzas(&mut self, bytes: &[u8]) -> usize {
+        let mut start = 0;
+        for end in memchr::memmem::find_iter(bytes, b"\n\n") {
+            // Three line ends in a row are found once or twice, depending on where the search resumes.
+            if end >= start {
+                self.stanza(&bytes[start..=end]);
+                start = end + 2;
+            }
+        }
+        start
+    }
+
+    fn stanza(&mut self, bytes: &[u8]) {
+        let values = values(bytes);
+        let of = |field: Field| values[field as usize];
+        let (arch, path) = (of(Field::Architecture), of(Field::Filename));
+        let arch_fits = arch == b"all" || arch == self.arch.as_bytes();
+        // A package that cannot be named, compared or verified cannot be installed.
+        let (Some(size), Some(sha256)) = (number(of(Field::Size)), digest(of(Field::Sha256))) else { return };
+        let (name, version) = (of(Field::Package), of(Field::Version));
+        if !arch_fits || name.is_empty() || version.is_empty() || !is_inside(path) {
+            return;
+        }
+        let record = Record {
+            name: self.keep(name),
+            version: self.keep(version),
+            arch: self.keep(arch),
+            pre_depends: self.keep(of(Field::PreDepends)),
+            depends: self.keep(of(Field::Depends)),
+            provides: self.keep(of(Field::Provides)),
+            conflicts: self.keep(of(Field::Conflicts)),
+            breaks: self.keep(of(Field::Breaks)),
+            path: self.keep(path.strip_prefix(b"./").unwrap_or(path)),
+            size,
+            sha256,
+            priority: priority(of(Field::Priority)),
+            essential: of(Field::Essential) == b"yes",
+            protected: of(Field::Protected) == b"yes" || of(Field::Important) == b"yes",
+            multi_arch_allowed: of(Field::MultiArch) == b"allowed",
+        };
+        self.records.push(record);
+    }
+
+    fn keep(&mut self, bytes: &[u8]) -> Place {
+        let start = self.text.len();
+        self.text.push_str(&String::from_utf8_lossy(bytes));
+        // The limit on the whole text keeps both in range.
+        let short = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
+        Place { start: short(start), length: short(self.text.len() - start) }
+    }
+}
+
+/// The fields that are kept.
+#[derive(Clone, Copy)]
+enum Field {
+    Package,
+    Version,
+    Architecture,
+    PreDepends,
+    Depends,
+    Provides,
+    Conflicts,
+    Breaks,
+    Filename,
+    Size,
+    Sha256,
+    Priority,
+    Essential,
+    Protected,
+    Important,
+    MultiArch,
+}
+
+impl Field {
+    const COUNT: usize = Self::MultiArch as usize + 1;
+
+    fn named(name: &[u8]) -> Option<Self> {
+        Some(match name {
+            b"Package" => Self::Package,
+            b"Version" => Self::Version,
+            b"Architecture" => Self::Architecture,
+            b"Pre-Depends" => Self::PreDepends,
+            b"Depends" => Self::Depends,
+            b"Provides" => Self::Provides,
+            b"Conflicts" => Self::Conflicts,
+            b"Breaks" => Self::Breaks,
+            b"Filename" => Self::Filename,
+            b"Size" => Self::Size,
+            b"SHA256" => Self::Sha256,
+            b"Priority" => Self::Priority,
+            b"Essential" => Self::Essential,
+            b"Protected" => Self::Protected,
+            b"Important" => Self::Important,
+            b"Multi-Arch" => Self::MultiArch,
+            _ => return None,
+        })
+    }
+}
+
+/// The values of a stanza's fields, folded ones with their line ends.
+fn values(stanza: &[u8]) -> [&[u8]; Field::COUNT] {
+    let mut values: [&[u8]; Field::COUNT] = [&[]; Field::COUNT];
+    let mut folded: Option<(Field, usize)> = None;
+    let mut start = 0;
+    while start < stanza.len() {
+        let end = memchr::memchr(b'\n', &stanza[start..]).map_or(stanza.len(), |length| start + length);
+        let line = &stanza[start..end];
+        if matches!(line.first(), Some(b' ' | b'\t')) {
+            if let Some((field, value_start)) = folded {
+                values[field as usize] = stanza[value_start..end].trim_ascii();
+            }
+        } else {
+            let colon = memchr::memchr(b':', line).unwrap_or(line.len());
+            folded = Field::named(&line[..colon]).map(|field| (field, (start + colon + 1).min(end)));
+            if let Some((field, value_start)) = folded {
+                values[field as usize] = stanza[value_start..end].trim_ascii();
+            }
+        }
+        start = end + 1;
+    }
+    values
+}
+
+fn number(bytes: &[u8]) -> Option<u64> {
+    str::from_utf8(bytes).ok()?.parse().ok()
+}
+
+fn digest(hexadecimal: &[u8]) -> Option<[u8; 32]> {
+    let mut digest = [0; 32];
+    hex::decode_to_slice(hexadecimal, &mut digest).ok()?;
+    Some(digest)
+}
+
+fn priority(word: &[u8]) -> Priority {
+    match word {
+        b"required" => Priority::Required,
+        b"important" => Priority::Important,
+        b"standard" => Priority::Standard,
+        b"optional" => Priority::Optional,
+        b"extra" => Priority::Extra,
+        _ => Priority::Unknown,
+    }
+}
+
+/// Whether a path stays below the archive's address.
+fn is_inside(path: &[u8]) -> bool {
+    !path.is_empty() && !path.starts_with(b"/") && path.split(|byte| *byte == b'/').all(|part| part != b"..")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fmt::Write as _;
+
+    use super::*;
+
+    fn read(text: &str) -> PackageIndex {
+        read_index(text.as_bytes(), Compression::None, "debian", "bookworm", Arch::Amd64).unwrap()
+    }
+
+    fn stanza(name: &str, more: &str) -> String {
+        let digest = "00".repeat(32);
+        format!(
+            "Package: {name}\nVersion: 1\nArchitecture: amd64\nFilename: pool/{name}.deb\nSize: 7\nSHA256: {digest}\n{more}\n"
+        )
+    }
+
+    #[test]
+    fn stanzas_are_read_whatever_separates_them() {
+        let text = format!(
+            "\n{}\n{}{}",
+            stanza("a", "Depends: b,\n c (>= 1)\n ,d\nDescription: x\n  long: x\n"),
+            stanza("b", "Essential: yes\nPriority: required\nMulti-Arch: allowed\n"),
+            stanza("c", "Protected: yes").trim_end()
+        );
+        let index = read(&text);
+        let names: Vec<&str> = index.records.iter().map(|record| record.name.of(&index.text)).collect();
+        assert_eq!(names, ["a", "b", "c"]);
+        let [a, b, c] = index.records[..] else { panic!() };
+        let depends: Vec<String> =
+            crate::deb::dependency::groups(a.depends.of(&index.text)).map(|group| group[0].to_string()).collect();
+        assert_eq!(depends, ["b", "c (>= 1)", "d"]);
+        assert!(b.essential && b.multi_arch_allowed && b.priority == Priority::Required && !b.protected && c.protected);
+    }
+
+    #[test]
+    fn what_cannot_be_installed_is_left_out() {
+        let good = stanza("good", "");
+        for broken in [
+            good.replace("Architecture: amd64", "Architecture: i386"),
+            good.replace("pool/", "../pool/"),
+            good.replace("pool/", "/pool/"),
+            good.replace("SHA256", "MD5sum"),
+            good.replace("Size: 7", "Size: x"),
+            good.replace("Version: 1\n", ""),
+        ] {
+            assert_eq!(read(&format!("{broken}{good}")).len(), 1, "{broken}");
+        }
+    }
+
+    #[test]
+    fn every_chunk_boundary_is_crossed() {
+        let mut text = String::new();
+        for number in 0..20_000 {
+            let _ = write!(text, "{}", stanza(&format!("package-{number}"), &"X: y\n".repeat(number % 7)));
+        }
+        let index = read(&text);
+        assert_eq!(index.len(), 20_000);
+        for (number, record) in index.records.iter().enumerate() {
+            assert_eq!(record.path.of(&index.text), format!("pool/package-{number}.deb"));
+        }
+    }
+
+    #[test]
+    fn a_cut_index_is_an_error() {
+        use std::io::Write as _;
+        let mut encoder = liblzma::write::XzEncoder::new(Vec::new(), 6);
+        encoder.write_all(stanza("a", "").repeat(1_000).as_bytes()).unwrap();
+        let compressed = encoder.finish().unwrap();
+        let read = |bytes: &[u8]| read_index(bytes, Compression::Xz, "debian", "bookworm", Arch::Amd64);
+        assert_eq!(read(&compressed).unwrap().len(), 1_000);
+        assert!(read(&compressed[..compressed.len() - 20]).is_err());
+    }
+}
