@@ -99,9 +99,11 @@ fn address(url: &str) -> Result<Address, AddressError> {
     Ok(address)
 }
 
-/// The message without the place, which the label shows.
+/// The message without the place, which the label shows, and in the words of whoever wrote the file.
 fn plain_message(error: &serde_yaml::Error) -> String {
-    error.render_with_formatter(&serde_yaml::UserMessageFormatter)
+    let message = error.render_with_formatter(&serde_yaml::UserMessageFormatter);
+    let message = message.rsplit_once(" at line ").map_or(message.as_str(), |(message, _)| message);
+    message.replace("unknown field", "unknown key").replace("expected one of mirrors", "the only one is `mirrors`")
 }
 
 fn label(place: Location, message: String) -> Option<LabeledSpan> {

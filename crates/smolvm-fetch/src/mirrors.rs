@@ -211,3 +211,6 @@ fn pocket(suite: &str) -> &str {
         Some(pocket) => pocket,
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -88,7 +88,7 @@ impl VerifiedFile {
     }
 
     /// The whole content.
-    pub fn bytes(&self) -> io::Result<Vec<u8>> {
+    pub fn content(&self) -> io::Result<Vec<u8>> {
         let mut bytes = vec![0; usize::try_from(self.size).map_err(io::Error::other)?];
         self.file.read_exact_at(&mut bytes, 0)?;
         Ok(bytes)

@@ -1,0 +1,11 @@
+//! The fetcher against mirrors that misbehave in every way that mirrors do.
+
+mod cache;
+mod concurrent;
+mod disk_full;
+mod faults;
+mod index;
+mod resume;
+mod secrets;
+mod server;
+mod support;
