@@ -1,0 +1,176 @@
+//! The SSH client: one connection, over which every command goes.
+
+use std::ffi::OsStr;
+use std::io::{self, Write};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+use std::process::Stdio;
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use ssh_key::{Algorithm, LineEnding, PrivateKey, rand_core::OsRng};
+use tokio::io::AsyncReadExt;
+use tokio::net::TcpStream;
+use tokio::process::{Child, Command};
+
+use crate::error::VmError;
+
+/// Files of the machine's folder. They are named relative to it, because a socket's path has a hundred bytes at most.
+const KEY: &str = "key";
+const CONTROL: &str = "control";
+const LOG: &str = "ssh.log";
+
+/// Makes an Ed25519 key pair for one boot: the private half goes to `folder`, the public half is returned as the value of
+/// the boot argument `smolvm.authorized_key_b64`.
+pub(crate) fn make_key(folder: &Path) -> Result<String, VmError> {
+    let failed = |error: ssh_key::Error| VmError::io("make an SSH key")(io::Error::other(error));
+    let mut key = PrivateKey::random(&mut OsRng, Algorithm::Ed25519).map_err(failed)?;
+    key.set_comment("smolvm-run");
+    let private = key.to_openssh(LineEnding::LF).map_err(failed)?;
+    let public = key.public_key().to_openssh().map_err(failed)?;
+    std::fs::OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(folder.join(KEY))
+        .and_then(|mut file| file.write_all(private.as_bytes()))
+        .map_err(VmError::io("write the SSH key of this boot"))?;
+    Ok(STANDARD.encode(public))
+}
+
+/// Whether an SSH server greets on this port. QEMU accepts every connection by itself, so only the greeting counts.
+pub(crate) async fn greets(port: u16, patience: Duration) -> bool {
+    let greeting = async {
+        let mut stream = TcpStream::connect(("127.0.0.1", port)).await?;
+        let mut greeting = [0; 4];
+        stream.read_exact(&mut greeting).await?;
+        Ok::<_, io::Error>(&greeting == b"SSH-")
+    };
+    matches!(tokio::time::timeout(patience, greeting).await, Ok(Ok(true)))
+}
+
+/// An open connection. Dropping it closes it.
+#[derive(Debug)]
+pub(crate) struct Connection {
+    /// The client that holds the connection; the others pass their requests to it.
+    _holder: Child,
+    folder: std::path::PathBuf,
+    port: u16,
+}
+
+/// Why there is no connection.
+#[derive(Debug)]
+pub(crate) enum ConnectError {
+    /// The client's own words.
+    Refused(String),
+    Other(VmError),
+}
+
+impl Connection {
+    /// Logs in. Waits for as long as the client does.
+    pub(crate) async fn open(folder: &Path, port: u16) -> Result<Self, ConnectError> {
+        let log = folder.join(LOG);
+        let output = std::fs::File::create(&log).map_err(|error| ConnectError::Other(VmError::io("log in")(error)))?;
+        let mut holder = client(folder, port)
+            .args(["-M", "-N", "127.0.0.1"])
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(output)
+            // Ctrl-C in the terminal is for the command in the guest or for smolvm, not for this.
+            .process_group(0)
+            .kill_on_drop(true)
+            .spawn()
+            .map_err(|error| ConnectError::Other(spawn_error(error)))?;
+        let control = folder.join(CONTROL);
+        loop {
+            // The socket appears under this name when the login is done.
+            if control.exists() {
+                return Ok(Self { _holder: holder, folder: folder.to_owned(), port });
+            }
+            match holder.try_wait() {
+                Ok(None) => tokio::time::sleep(Duration::from_millis(5)).await,
+                Ok(Some(_)) => {
+                    let words = std::fs::read_to_string(&log).unwrap_or_default();
+                    return Err(ConnectError::Refused(words.trim().to_owned()));
+                }
+                Err(error) => return Err(ConnectError::Other(VmError::io("log in")(error))),
+            }
+        }
+    }
+
+    /// A client that runs `words` in the guest; its standard streams are the caller's to set. `None`: a login shell on a
+    /// terminal.
+    pub(crate) fn command<S: AsRef<OsStr>>(&self, words: Option<&[S]>) -> Command {
+        let mut command = client(&self.folder, self.port);
+        match words {
+            Some(words) => command.args(["-T", "127.0.0.1"]).arg(remote_line(words)),
+            None => command.args(["-t", "127.0.0.1"]),
+        };
+        command
+    }
+
+    /// Whether the connection still stands.
+    pub(crate) async fn is_alive(&self) -> bool {
+        let status = client(&self.folder, self.port)
+            .args(["-O", "check", "127.0.0.1"])
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .kill_on_drop(true)
+            .status()
+            .await;
+        status.is_ok_and(|status| status.success())
+    }
+}
+
+pub(crate) fn spawn_error(error: io::Error) -> VmError {
+    if error.kind() == io::ErrorKind::NotFound { VmError::SshMissing } else { VmError::io("start `ssh`")(error) }
+}
+
+/// A client that reads no configuration, asks nothing, offers no other key, and remembers nothing.
+fn client(folder: &Path, port: u16) -> Command {
+    let mut command = Command::new("ssh");
+    command
+        .current_dir(folder)
+        .args(["-F", "/dev/null", "-i", KEY, "-S", CONTROL, "-l", "root", "-p"])
+        .arg(port.to_string());
+    for option in [
+        "BatchMode=yes",
+        "StrictHostKeyChecking=no",
+        "UserKnownHostsFile=/dev/null",
+        "GlobalKnownHostsFile=/dev/null",
+        "IdentitiesOnly=yes",
+        "IdentityAgent=none",
+        "PreferredAuthentications=publickey",
+        "LogLevel=ERROR",
+        // The default is a key exchange against quantum computers, which an emulated processor feels, on loopback.
+        "KexAlgorithms=curve25519-sha256",
+    ] {
+        command.args(["-o", option]);
+    }
+    command
+}
+
+/// One line for the guest's login shell that runs exactly these words. Without `exit $?` that shell would make way for the
+/// program, and a program killed by a signal would end the client with 255 instead of 128 and the signal's number.
+fn remote_line<S: AsRef<OsStr>>(words: &[S]) -> std::ffi::OsString {
+    let mut line = Vec::new();
+    for word in words {
+        line.push(b'\'');
+        for &byte in word.as_ref().as_bytes() {
+            match byte {
+                b'\'' => line.extend_from_slice(br"'\''"),
+                _ => line.push(byte),
+            }
+        }
+        line.extend_from_slice(b"' ");
+    }
+    line.pop();
+    line.extend_from_slice(b"; exit $?");
+    std::ffi::OsString::from_vec(line)
+}
+
+#[cfg(test)]
+mod tests;
