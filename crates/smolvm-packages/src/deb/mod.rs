@@ -2,12 +2,15 @@
 
 mod ar;
 pub mod control;
+mod database;
 pub(crate) mod date;
 pub mod dependency;
 mod diversions;
 pub mod in_release;
 pub mod index;
+pub mod install;
 pub mod openpgp;
+pub mod place;
 pub mod plan;
 pub mod release;
 pub mod resolve;

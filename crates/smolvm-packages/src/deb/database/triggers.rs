@@ -1,0 +1,224 @@
+//! Triggers: which package wants to hear of which files and events, and what happened since.
+
+use std::collections::{BTreeMap, HashMap};
+
+use miette::Diagnostic;
+use smolvm_sandbox::SandboxError;
+use thiserror::Error;
+
+use super::{DatabaseFile, ReadImage, text};
+
+/// Who is interested in what, as in `triggers/File` and the files named after triggers.
+#[derive(Debug, Default)]
+pub(super) struct Triggers {
+    /// Paths with a leading slash, in the order in which interest was first expressed.
+    files: Vec<(String, Interest)>,
+    /// How often a path occurs in `files`: most paths that are asked for do not.
+    file_paths: HashMap<String, usize>,
+    named: BTreeMap<String, Vec<Interest>>,
+    /// By trigger, the packages that wait for it to be handled; `-` stands for nobody.
+    activated: BTreeMap<String, Vec<String>>,
+    files_changed: bool,
+    named_changed: Vec<String>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Interest {
+    /// As in the database: with the architecture where that is part of the name.
+    package: String,
+    /// Those who set the trigger off do not wait.
+    noawait: bool,
+}
+
+/// A `triggers` file that dpkg would not accept.
+#[derive(Debug, Clone, PartialEq, Eq, Error, Diagnostic)]
+#[error("the package {package} cannot be installed: its triggers file has the line `{line}`")]
+#[diagnostic(
+    code(smolvm::deb::triggers),
+    help("such a package is broken or hostile, and is not installed; take another version, or tell its publisher")
+)]
+pub struct TriggerError {
+    package: String,
+    line: String,
+}
+
+impl Triggers {
+    /// Reads what the image has.
+    pub(super) fn load(folder: &str, read: &mut ReadImage<'_>) -> Result<Self, SandboxError> {
+        let mut triggers = Self::default();
+        for line in text(read, &format!("{folder}/triggers/File"))?.unwrap_or_default().lines() {
+            if let Some((path, interest)) = line.split_once(' ') {
+                *triggers.file_paths.entry(path.to_owned()).or_default() += 1;
+                triggers.files.push((path.to_owned(), Interest::parse(interest)));
+            }
+        }
+        Ok(triggers)
+    }
+
+    /// Follows a package's `triggers` file: notes its interests, and sets off what it activates.
+    pub(super) fn apply(&mut self, directives: &str, package: &str) -> Result<(), TriggerError> {
+        for line in directives.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#')) {
+            let refused = || TriggerError { package: package.to_owned(), line: line.to_owned() };
+            let (directive, name) = line.split_once([' ', '\t']).ok_or_else(refused)?;
+            let name = name.trim_start();
+            if !is_trigger_name(name) {
+                return Err(refused());
+            }
+            match directive {
+                "interest" | "interest-await" => self.add_interest(name, package, false),
+                "interest-noawait" => self.add_interest(name, package, true),
+                "activate" | "activate-await" => self.activate(name, package),
+                "activate-noawait" => self.activate(name, "-"),
+                _ => return Err(refused()),
+            }
+        }
+        Ok(())
+    }
+
+    /// Sets off the triggers of those who are interested in a file.
+    pub(super) fn activate_file(&mut self, path: &str, by: &str) {
+        if self.files.is_empty() {
+            return;
+        }
+        let path = format!("/{path}");
+        // dpkg reads the record word by word; it could not read such a name.
+        if self.file_paths.contains_key(&path) && path.bytes().all(|byte| byte.is_ascii_graphic()) {
+            self.activate(&path, by);
+        }
+    }
+
+    /// Hands over the files that have to be written.
+    pub(super) fn take_changes(
+        &mut self,
+        folder: &str,
+        read: &mut ReadImage<'_>,
+        changed: &mut BTreeMap<String, DatabaseFile>,
+    ) -> Result<(), SandboxError> {
+        for name in std::mem::take(&mut self.named_changed) {
+            let path = format!("{folder}/triggers/{name}");
+            let mut content = text(read, &path)?.unwrap_or_default();
+            for interest in self.named.remove(&name).unwrap_or_default() {
+                content.push_str(&format!("{interest}\n"));
+            }
+            changed.insert(path, DatabaseFile::new(content));
+        }
+        if std::mem::take(&mut self.files_changed) {
+            let content: String = self.files.iter().map(|(path, interest)| format!("{path} {interest}\n")).collect();
+            changed.insert(format!("{folder}/triggers/File"), DatabaseFile::new(content));
+        }
+        if !self.activated.is_empty() {
+            // `dpkg-trigger`, called by a script, may have left something there.
+            let path = format!("{folder}/triggers/Unincorp");
+            let mut content = text(read, &path)?.unwrap_or_default();
+            for (trigger, waiting) in std::mem::take(&mut self.activated) {
+                content.push_str(&format!("{trigger} {}\n", waiting.join(" ")));
+            }
+            changed.insert(path, DatabaseFile::new(content));
+        }
+        Ok(())
+    }
+
+    fn add_interest(&mut self, name: &str, package: &str, noawait: bool) {
+        let interest = Interest { package: package.to_owned(), noawait };
+        if name.starts_with('/') {
+            let known = self.files.iter().any(|(path, known)| path == name && known.package == package);
+            if !known {
+                *self.file_paths.entry(name.to_owned()).or_default() += 1;
+                self.files.push((name.to_owned(), interest));
+                self.files_changed = true;
+            }
+        } else {
+            let interests = self.named.entry(name.to_owned()).or_default();
+            interests.retain(|known| known.package != package);
+            interests.push(interest);
+            if !self.named_changed.iter().any(|known| known == name) {
+                self.named_changed.push(name.to_owned());
+            }
+        }
+    }
+
+    fn activate(&mut self, name: &str, waiting: &str) {
+        let all = self.activated.entry(name.to_owned()).or_default();
+        if !all.iter().any(|known| known == waiting) {
+            all.push(waiting.to_owned());
+        }
+    }
+}
+
+impl Interest {
+    fn parse(text: &str) -> Self {
+        match text.split_once('/') {
+            Some((package, option)) => Self { package: package.to_owned(), noawait: option == "noawait" },
+            None => Self { package: text.to_owned(), noawait: false },
+        }
+    }
+}
+
+impl std::fmt::Display for Interest {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.package)?;
+        f.write_str(if self.noawait { "/noawait" } else { "" })
+    }
+}
+
+/// A path, or a word that becomes a file's name and must not be that of a file that dpkg has there.
+fn is_trigger_name(name: &str) -> bool {
+    let is_graphic = !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_graphic());
+    match name.strip_prefix('/') {
+        Some(path) => is_graphic && path.split('/').all(|component| !component.is_empty()),
+        None => {
+            is_graphic
+                && !["File", "Lock", "Unincorp"].contains(&name)
+                && name.starts_with(|first: char| first.is_ascii_alphanumeric())
+                && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn changes(triggers: &mut Triggers, existing: &[(&str, &str)]) -> Vec<(String, String)> {
+        let existing: HashMap<String, Vec<u8>> =
+            existing.iter().map(|(path, text)| ((*path).to_owned(), text.as_bytes().to_vec())).collect();
+        let mut changed = BTreeMap::new();
+        triggers.take_changes("d", &mut |path: &str| Ok(existing.get(path).cloned()), &mut changed).unwrap();
+        changed.into_iter().map(|(path, file)| (path, String::from_utf8(file.content).unwrap())).collect()
+    }
+
+    #[test]
+    fn interests_and_activations_are_written_as_dpkg_does() {
+        let mut triggers = Triggers::default();
+        triggers.apply("# comment\ninterest-noawait /usr/share/man\ninterest  ldconfig\n", "man-db").unwrap();
+        triggers.apply("activate-noawait ldconfig\nactivate other\n", "libc6:amd64").unwrap();
+        triggers.activate_file("usr/share/man", "x");
+        triggers.activate_file("usr/share/man", "y");
+        triggers.activate_file("usr/share", "y");
+        let existing = [("d/triggers/Unincorp", "old -\n"), ("d/triggers/ldconfig", "libc-bin\n")];
+        let expected = [
+            ("d/triggers/File", "/usr/share/man man-db/noawait\n"),
+            ("d/triggers/Unincorp", "old -\n/usr/share/man x y\nldconfig -\nother libc6:amd64\n"),
+            ("d/triggers/ldconfig", "libc-bin\nman-db\n"),
+        ];
+        let expected = expected.map(|(path, text)| (path.to_owned(), text.to_owned()));
+        assert_eq!(changes(&mut triggers, &existing), expected);
+        assert_eq!(changes(&mut triggers, &existing), []);
+    }
+
+    #[test]
+    fn lines_that_dpkg_would_refuse_are_refused() {
+        for line in [
+            "interest",
+            "interest ../../etc/cron.d/x",
+            "interest a/b",
+            "interest /a//b",
+            "interest Unincorp",
+            "interest File",
+            "interest a b",
+            "watch ldconfig",
+        ] {
+            assert!(Triggers::default().apply(line, "x").is_err(), "{line}");
+        }
+    }
+}

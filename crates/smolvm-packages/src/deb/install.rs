@@ -1,0 +1,278 @@
+//! Unpacked packages become a working system: placed, then configured by the image's own dpkg.
+
+mod background;
+mod dpkg;
+mod error;
+mod layout;
+mod script;
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+
+use fs_err as fs;
+use smolvm_sandbox::{PlaceOp, Session};
+
+pub use self::background::{UnpackJob, unpack_in_background};
+pub use self::error::InstallError;
+
+use super::database::Database;
+use super::place::place;
+use super::plan::Wave;
+use super::unpack::{ControlFiles, UnpackError, UnpackedPackage};
+
+/// What installing needs to know beside the packages.
+#[derive(Debug, Clone)]
+pub struct InstallOptions {
+    /// The session's scratch folder, into which the packages were unpacked.
+    pub scratch: PathBuf,
+    /// The time that files made on the way get, seconds since 1970.
+    pub epoch: i64,
+}
+
+/// What happens while packages are installed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum InstallEvent<'a> {
+    /// The files of so many packages are in their places.
+    Placed {
+        /// How many packages.
+        packages: usize,
+    },
+    /// A maintainer script begins.
+    Script {
+        /// Whose.
+        package: &'a str,
+        /// Which: `preinst`, `postinst`, `triggers`.
+        script: &'a str,
+    },
+    /// Something that dpkg or a script wrote, as it came.
+    Output(&'a [u8]),
+}
+
+/// Installs packages into the session's image, wave by wave, as dpkg would.
+///
+/// `packages` yields them unpacked, in any order: each wave begins as soon as its own are there. The image may be
+/// empty (then the first wave must be a bootstrap wave), or have been installed into before.
+pub fn install(
+    session: &mut Session,
+    waves: &[Wave],
+    packages: impl IntoIterator<Item = Result<UnpackedPackage, UnpackError>>,
+    options: &InstallOptions,
+    on_event: &mut dyn FnMut(InstallEvent<'_>),
+) -> Result<(), InstallError> {
+    let mut arrivals = Arrivals { packages: packages.into_iter(), waiting: HashMap::new() };
+    let mut installer = Installer::begin(session, options, on_event)?;
+    for (number, wave) in waves.iter().enumerate() {
+        let packages = arrivals.wait_for(&wave.unpack)?;
+        if wave.bootstrap {
+            installer.bootstrap(&packages)?;
+        } else {
+            installer.unpack(&packages)?;
+        }
+        // Triggers are left for the last run: each would be run once per wave otherwise.
+        let is_last = number + 1 == waves.len();
+        installer.configure(&wave.configure, is_last)?;
+    }
+    installer.finish()
+}
+
+/// Packages come in any order, and are wanted in that of the plan.
+struct Arrivals<I> {
+    packages: I,
+    waiting: HashMap<String, UnpackedPackage>,
+}
+
+impl<I: Iterator<Item = Result<UnpackedPackage, UnpackError>>> Arrivals<I> {
+    fn wait_for(&mut self, names: &[String]) -> Result<Vec<UnpackedPackage>, InstallError> {
+        let mut wanted = Vec::with_capacity(names.len());
+        for name in names {
+            let package = loop {
+                if let Some(package) = self.waiting.remove(name) {
+                    break package;
+                }
+                let Some(package) = self.packages.next() else {
+                    return Err(InstallError::Missing { package: name.clone() });
+                };
+                let package = package?;
+                self.waiting.insert(package.control.name.clone(), package);
+            };
+            wanted.push(package);
+        }
+        Ok(wanted)
+    }
+}
+
+/// The image, on its way from one state to the next.
+///
+/// Changes are collected and made together before anything runs in the image.
+struct Installer<'a> {
+    session: &'a mut Session,
+    database: Database,
+    options: &'a InstallOptions,
+    on_event: &'a mut dyn FnMut(InstallEvent<'_>),
+    /// Changes that are yet to be made.
+    ops: Vec<PlaceOp>,
+    /// How many files this run has written for the image by itself.
+    written: usize,
+    /// Whether something ran since the database was read.
+    stale: bool,
+    /// Whether services are kept from starting by a file that has to go again.
+    denies_services: bool,
+}
+
+/// Where files that are not from a package's archive wait to be placed.
+const CONTENT: &str = "content/.dpkg";
+
+impl<'a> Installer<'a> {
+    fn begin(
+        session: &'a mut Session,
+        options: &'a InstallOptions,
+        on_event: &'a mut dyn FnMut(InstallEvent<'_>),
+    ) -> Result<Self, InstallError> {
+        let database = Database::load(&mut |path| session.read(path))?;
+        let folder = options.scratch.join(CONTENT);
+        // Left behind by the layer before this one.
+        match fs::remove_dir_all(&folder) {
+            Err(source) if source.kind() != std::io::ErrorKind::NotFound => {
+                return Err(InstallError::Write { path: folder, source });
+            }
+            _ => {}
+        }
+        fs::create_dir_all(&folder).map_err(|source| InstallError::Write { path: folder, source })?;
+        Ok(Self {
+            session,
+            database,
+            options,
+            on_event,
+            ops: Vec::new(),
+            written: 0,
+            stale: false,
+            denies_services: false,
+        })
+    }
+
+    /// Fills an empty image. There is no shell before all files are there, so all `preinst` scripts come after that.
+    fn bootstrap(&mut self, packages: &[UnpackedPackage]) -> Result<(), InstallError> {
+        self.ops.extend(layout::first_folders(packages, self.options.epoch));
+        for package in packages {
+            self.ops.extend(place(package, &mut self.database)?);
+        }
+        self.deny_services()?;
+        self.flush()?;
+        (self.on_event)(InstallEvent::Placed { packages: packages.len() });
+        // The script of base-passwd makes the users that all others rely on.
+        let (first, others): (Vec<_>, Vec<_>) =
+            packages.iter().partition(|package| package.control.name == "base-passwd");
+        for package in first.into_iter().chain(others) {
+            self.preinst(package)?;
+        }
+        self.flush()
+    }
+
+    /// Unpacks packages into a working image: for each its `preinst`, then its files.
+    fn unpack(&mut self, packages: &[UnpackedPackage]) -> Result<(), InstallError> {
+        self.deny_services()?;
+        for package in packages {
+            self.preinst(package)?;
+            if std::mem::take(&mut self.stale) {
+                self.database.refresh(&mut |path| self.session.read(path))?;
+            }
+            self.ops.extend(place(package, &mut self.database)?);
+        }
+        self.flush()?;
+        (self.on_event)(InstallEvent::Placed { packages: packages.len() });
+        Ok(())
+    }
+
+    /// Has dpkg configure packages, all of whose needs are unpacked.
+    fn configure(&mut self, names: &[String], with_triggers: bool) -> Result<(), InstallError> {
+        if names.is_empty() {
+            return Ok(());
+        }
+        dpkg::configure(self.session, names, with_triggers, self.on_event)?;
+        self.read_status()?;
+        let is_configured = |name: &&String| self.database.get(name).is_some_and(|package| package.is_configured());
+        let unconfigured: Vec<String> = names.iter().filter(|name| !is_configured(name)).cloned().collect();
+        if unconfigured.is_empty() { Ok(()) } else { Err(InstallError::Unconfigured { packages: unconfigured }) }
+    }
+
+    /// Leaves no trace of the installing, and every package installed.
+    fn finish(mut self) -> Result<(), InstallError> {
+        if !self.not_installed().is_empty() {
+            dpkg::configure_pending(self.session, self.on_event)?;
+            self.read_status()?;
+            let left = self.not_installed();
+            if !left.is_empty() {
+                return Err(InstallError::Unconfigured { packages: left });
+            }
+        }
+        // A package that brings this file has replaced ours, which its list then shows.
+        if self.denies_services && !self.database.is_owned(script::POLICY_PATH) {
+            self.ops.push(PlaceOp::Remove { path: script::POLICY_PATH.to_owned() });
+        }
+        self.flush()
+    }
+
+    fn not_installed(&self) -> Vec<String> {
+        let packages = self.database.packages().filter(|package| !package.is_installed());
+        packages.map(|package| package.control.name.clone()).collect()
+    }
+
+    fn read_status(&mut self) -> Result<(), InstallError> {
+        self.stale = false;
+        Ok(self.database.refresh_status(&mut |path| self.session.read(path))?)
+    }
+
+    /// Runs the `preinst` of a package that has one, with all its control files where dpkg would have them.
+    fn preinst(&mut self, package: &UnpackedPackage) -> Result<(), InstallError> {
+        if package.control_files.get("preinst").is_none() {
+            return Ok(());
+        }
+        let folder = script::CONTROL_FOLDER;
+        let (mode, mtime) = (0o755, self.options.epoch);
+        self.ops.push(PlaceOp::Directory { path: folder.to_owned(), mode, uid: 0, gid: 0, mtime });
+        let control = package.control_files.control.as_bytes();
+        let others = package.control_files.iter().map(|(name, file)| (name, file.content.as_slice()));
+        for (name, content) in others.chain([("control", control)]) {
+            self.write(format!("{folder}/{name}"), content, ControlFiles::mode(name), mtime)?;
+        }
+        self.flush()?;
+        let dpkg_version = self.database.get("dpkg").map(|dpkg| dpkg.control.version.clone());
+        let ran = script::run_preinst(self.session, &package.control, dpkg_version.as_deref(), self.on_event);
+        self.stale = true;
+        self.ops.push(PlaceOp::Remove { path: folder.to_owned() });
+        ran
+    }
+
+    /// Keeps maintainer scripts from starting services.
+    fn deny_services(&mut self) -> Result<(), InstallError> {
+        if self.denies_services || self.session.read(script::POLICY_PATH)?.is_some() {
+            return Ok(());
+        }
+        self.denies_services = true;
+        self.write(script::POLICY_PATH.to_owned(), script::POLICY, 0o755, self.options.epoch)
+    }
+
+    /// Makes all changes that have been collected.
+    fn flush(&mut self) -> Result<(), InstallError> {
+        for (path, file) in self.database.take_changes(&mut |path| self.session.read(path))? {
+            let mtime = file.mtime.unwrap_or(self.options.epoch);
+            self.write(path, &file.content, file.mode, mtime)?;
+        }
+        if !self.ops.is_empty() {
+            self.session.place(&self.ops)?;
+            self.ops.clear();
+        }
+        Ok(())
+    }
+
+    /// Has a file of root's made in the image with the next changes.
+    fn write(&mut self, path: String, bytes: &[u8], mode: u32, mtime: i64) -> Result<(), InstallError> {
+        let content = format!("{CONTENT}/{}", self.written);
+        self.written += 1;
+        let on_disk = self.options.scratch.join(&content);
+        fs::write(&on_disk, bytes).map_err(|source| InstallError::Write { path: on_disk, source })?;
+        let xattrs = std::collections::BTreeMap::new();
+        self.ops.push(PlaceOp::File { path, content, mode, uid: 0, gid: 0, mtime, xattrs });
+        Ok(())
+    }
+}
