@@ -90,7 +90,8 @@ mod tests {
 
     #[test]
     fn options_and_comments_stay() {
-        let line = format!("from=\"10.0.0.0/8,192.168.0.1\",command=\"echo \\\"a b\\\"\",no-pty {KEY} me@host and more");
+        let line =
+            format!("from=\"10.0.0.0/8,192.168.0.1\",command=\"echo \\\"a b\\\"\",no-pty {KEY} me@host and more");
         assert_eq!(parse_lines(&line), Ok(vec![line.clone()]));
         let file = format!("# mine\n\n  {KEY} me@host\r\n{KEY}\n");
         assert_eq!(parse_lines(&file), Ok(vec![format!("{KEY} me@host"), KEY.to_owned()]));

@@ -55,7 +55,9 @@ pub fn load(name: &str, text: &str, surroundings: &dyn Surroundings) -> Result<L
                 manifest = meant.manifest;
             }
             // What is left of a refused document need not be readable. A document that passed is: a test proves it.
-            Err(error) if whole => findings.push(Finding::at("shape", pointer_of(error.path()), error.inner().to_string())),
+            Err(error) if whole => {
+                findings.push(Finding::at("shape", pointer_of(error.path()), error.inner().to_string()));
+            }
             Err(_) => {}
         }
     }

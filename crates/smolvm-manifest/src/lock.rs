@@ -115,8 +115,8 @@ pub struct LockedKernel {
     pub from: KernelSource,
     /// Which modules go into the image.
     pub modules: Modules,
-    /// The package that holds the kernel and its modules.
-    pub image: LockedPackage,
+    /// The packages that hold the kernel and its modules: one in Debian, several in Ubuntu.
+    pub packages: Vec<LockedPackage>,
     /// The package that holds the static busybox of the initrd.
     pub busybox: LockedPackage,
 }

@@ -113,22 +113,19 @@ impl Meaning<'_> {
                 Some((name, version)) => (name.to_owned(), Some(version.to_owned())),
                 None => (text, None),
             };
-            match first.get(&name) {
-                Some((earlier, earlier_version)) => {
-                    let finding = Finding::at("clash", pointer, format!("`{name}` is listed twice"))
-                        .also(Place::Value(earlier.clone()), "the first time")
-                        .label("the second time");
-                    if *earlier_version == version {
-                        self.add(finding.help("remove one of the two").warning());
-                    } else {
-                        self.add(finding.help("keep the entry whose version you want"));
-                    }
+            if let Some((earlier, earlier_version)) = first.get(&name) {
+                let finding = Finding::at("clash", pointer, format!("`{name}` is listed twice"))
+                    .also(Place::Value(earlier.clone()), "the first time")
+                    .label("the second time");
+                if *earlier_version == version {
+                    self.add(finding.help("remove one of the two").warning());
+                } else {
+                    self.add(finding.help("keep the entry whose version you want"));
                 }
-                None => {
-                    first.insert(name.clone(), (pointer, version.clone()));
-                    packages.push(PackageRequest { name, version });
-                }
+                continue;
             }
+            first.insert(name.clone(), (pointer, version.clone()));
+            packages.push(PackageRequest { name, version });
         }
         packages
     }
@@ -202,13 +199,11 @@ impl<K: Ord> Seen<K> {
 
     /// Where it stood before, if it did.
     fn again(&mut self, key: K, pointer: &str) -> Option<Place> {
-        match self.places.get(&key) {
-            Some(earlier) => Some(Place::Value(earlier.clone())),
-            None => {
-                self.places.insert(key, pointer.to_owned());
-                None
-            }
+        if let Some(earlier) = self.places.get(&key) {
+            return Some(Place::Value(earlier.clone()));
         }
+        self.places.insert(key, pointer.to_owned());
+        None
     }
 }
 

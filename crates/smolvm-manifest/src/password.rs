@@ -12,7 +12,10 @@ pub(crate) fn crypt(password: &Secret, image: &str, user: &str) -> String {
     const SALT_BYTES: usize = 12;
     let digest = blake3::derive_key("smolvm 2026-11 password salt v1", format!("{image}\0{user}").as_bytes());
     let hasher = ShaCrypt::new(Algorithm::Sha512Crypt, Params::RECOMMENDED);
-    #[expect(clippy::expect_used, reason = "algorithm, salt and rounds are constants that the library takes; a test runs them")]
+    #[expect(
+        clippy::expect_used,
+        reason = "algorithm, salt and rounds are constants that the library takes; a test runs them"
+    )]
     let hash = hasher
         .hash_password_customized(password.expose(), &digest[..SALT_BYTES], None, None, Params::RECOMMENDED)
         .expect("SHA-512 crypt takes any password");

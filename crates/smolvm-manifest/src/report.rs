@@ -83,9 +83,7 @@ impl Mistake {
             format!("smolvm::manifest::{}", finding.code)
         };
         let mut labels = vec![(Some(finding.label), spans.place(&finding.place, source.text()))];
-        labels.extend(
-            finding.also.into_iter().map(|(place, label)| (Some(label), spans.place(&place, source.text()))),
-        );
+        labels.extend(finding.also.into_iter().map(|(place, label)| (Some(label), spans.place(&place, source.text()))));
         let severity = if finding.warning { Severity::Warning } else { Severity::Error };
         Self { code, message: finding.message, help: finding.help, labels, severity, source: Arc::clone(source) }
     }

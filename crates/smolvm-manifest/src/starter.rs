@@ -15,7 +15,7 @@ const TEXT: &str = r#"# yaml-language-server: $schema=.smolvm/smolfile.schema.js
 version: 1
 name: NAME
 base: debian:bookworm             # or debian:trixie, ubuntu:24.04, ubuntu:22.04
-packages: [curl, git]             # a name, or "name=1.2.*"
+packages: [curl, git]             # each a name, or "name=1.2.*"
 
 # size: 4GiB                      # of the root file system; left out, it fits its content
 

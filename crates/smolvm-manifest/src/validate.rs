@@ -9,7 +9,7 @@ use jsonschema::error::{TypeKind, ValidationErrorKind};
 use jsonschema::{Draft, PatternOptions, ValidationError, Validator};
 use serde_json::Value;
 
-use crate::finding::{Finding, child, split, spoken};
+use crate::finding::{Finding, Place, child, split, spoken};
 use crate::schema;
 use crate::shown::{is_secret, names_variable};
 use crate::suggest;
@@ -22,7 +22,32 @@ pub(crate) fn validate(document: &Value, text_of: &dyn Fn(&str) -> Option<String
     for error in validator().iter_errors(document) {
         checker.explain(&error, &mut findings);
     }
+    drop_echoes(&mut findings);
     findings
+}
+
+/// A key that is missing because it is misspelt is one mistake, not two.
+fn drop_echoes(findings: &mut Vec<Finding>) {
+    let meant: Vec<(String, String)> = findings
+        .iter()
+        .filter(|finding| finding.code == "unknown_key")
+        .filter_map(|finding| match &finding.place {
+            Place::Key(pointer) => Some((split(pointer).0.to_owned(), finding.label.clone())),
+            _ => None,
+        })
+        .collect();
+    findings.retain(|finding| {
+        let Place::Value(pointer) = &finding.place else { return true };
+        let explained = |(map, label): &(String, String)| {
+            map == pointer && finding.label.strip_prefix("needs ").is_some_and(|key| *label == did_you_mean(key))
+        };
+        finding.code != "missing_key" || !meant.iter().any(explained)
+    });
+}
+
+/// `key` is in its quotes already.
+fn did_you_mean(key: &str) -> String {
+    format!("did you mean {key}?")
 }
 
 fn validator() -> &'static Validator {
@@ -56,7 +81,9 @@ impl Checker<'_> {
             }
             ValidationErrorKind::Type { kind } => findings.push(self.wrong_type(pointer, error, kind, rule)),
             ValidationErrorKind::Enum { options } => findings.push(not_one_of(pointer, error.instance(), options)),
-            ValidationErrorKind::Pattern { .. } => findings.push(misspelt(pointer, error.instance(), rule)),
+            ValidationErrorKind::Pattern { .. } | ValidationErrorKind::AnyOf { .. } => {
+                findings.push(misspelt(pointer, error.instance(), rule));
+            }
             ValidationErrorKind::PropertyNames { error: inner } => {
                 let key = inner.instance().as_str().unwrap_or_default().to_owned();
                 let rule = rule.get("propertyNames").unwrap_or(rule);
@@ -66,6 +93,10 @@ impl Checker<'_> {
                 if let Some(finding) = branch::one_of_keys(pointer, error, context) {
                     findings.push(finding);
                 } else if let Some(branch) = branch::most_likely(context, pointer) {
+                    if let Some(finding) = branch::mixed(pointer, rule, &context[branch]) {
+                        findings.push(finding);
+                        return;
+                    }
                     for inner in &context[branch] {
                         self.explain(inner, findings);
                     }
@@ -74,24 +105,53 @@ impl Checker<'_> {
                 }
             }
             ValidationErrorKind::OneOfMultipleValid { .. } => findings.push(branch::both_keys(pointer, rule)),
-            ValidationErrorKind::AnyOf { .. } => findings.push(misspelt(pointer, error.instance(), rule)),
             _ => findings.push(out_of_range(pointer, error, rule)),
         }
     }
 
     fn wrong_type(&self, pointer: &str, error: &ValidationError<'_>, kind: &TypeKind, rule: &Value) -> Finding {
-        let instance = error.instance();
+        let instance: &Value = error.instance();
+        if let Value::String(text) = instance
+            && rule["type"] == "boolean"
+            && let Some(meant) = meant_boolean(text)
+        {
+            let (_, key) = split(pointer);
+            return Finding::at("wrong_type", pointer, format!("{} must be true or false, not text", named(pointer)))
+                .label(format!("YAML 1.2 reads `{text}` as text"))
+                .help(format!("write {key}: {meant}"));
+        }
         let wants_text = match kind {
             TypeKind::Single(kind) => kind.to_string() == "string",
             TypeKind::Multiple(_) => false,
         };
-        self.unfit(pointer, instance, wants_text, &wanted(rule), rule)
+        let wanted =
+            if pointer.is_empty() { "a map of keys, such as base: debian:bookworm".to_owned() } else { wanted(rule) };
+        self.unfit(pointer, instance, wants_text, &wanted, rule)
     }
 
     /// No branch of a `oneOf` takes a value of this type.
     fn no_branch(&self, pointer: &str, instance: &Value, rule: &Value) -> Finding {
         let branches = rule["oneOf"].as_array().map(Vec::as_slice).unwrap_or_default();
+        let maps = |branch: &&Value| branch["type"] == "object" || branch["type"][0] == "object";
         let titles: Vec<String> = branches.iter().map(wanted).collect();
+        if instance.is_object() && branches.iter().any(|branch| maps(&branch)) {
+            let titles: Vec<String> = branches.iter().filter(maps).map(wanted).collect();
+            return Finding::at("missing_key", pointer, format!("{} says nothing", named(pointer)))
+                .label("has none of the keys")
+                .help(format!("write one of {}", list_of(&titles, "or")));
+        }
+        if let (Value::String(text), true) = (instance, branches.iter().any(|b| b["type"][0] == "boolean"))
+            && let Some(meant) = meant_boolean(text)
+        {
+            let (_, key) = split(pointer);
+            return Finding::at(
+                "wrong_type",
+                pointer,
+                format!("{} must be {}, not text", named(pointer), list_of(&titles, "or")),
+            )
+            .label(format!("YAML 1.2 reads `{text}` as text"))
+            .help(format!("write {key}: {meant}"));
+        }
         let wants_text = branches.iter().any(|branch| branch["type"] == "string");
         self.unfit(pointer, instance, wants_text, &list_of(&titles, "or"), rule)
     }
@@ -109,7 +169,7 @@ impl Checker<'_> {
         match (instance, written) {
             (Value::Number(_) | Value::Bool(_), Some(written)) if wants_text && !is_secret(pointer) => {
                 let (_, last) = split(pointer);
-                let key = if last.parse::<usize>().is_ok() { "- ".to_owned() } else { format!("{last}: ") };
+                let key = if last.parse::<usize>().is_ok() { String::new() } else { format!("{last}: ") };
                 finding.help(match last.as_str() {
                     "size" | "tmpfs" => format!("give it a unit: {key}{written}MiB"),
                     _ => format!("put it in quotes: {key}\"{written}\""),
@@ -126,6 +186,15 @@ impl Checker<'_> {
                 None => finding,
             },
         }
+    }
+}
+
+/// What older YAML would have read.
+fn meant_boolean(text: &str) -> Option<bool> {
+    match text.to_ascii_lowercase().as_str() {
+        "yes" | "on" | "y" | "true" => Some(true),
+        "no" | "off" | "n" | "false" => Some(false),
+        _ => None,
     }
 }
 
@@ -153,7 +222,7 @@ fn unknown_key(pointer: &str, key: &str, rule: &Value) -> Finding {
     let finding = Finding::at_key("unknown_key", child(pointer, key), format!("unknown key `{}`{place}", shorten(key)));
     let keys = format!("valid keys: {}", valid.join(", "));
     match likely {
-        Some(likely) => finding.label(format!("did you mean `{likely}`?")).help(keys),
+        Some(likely) => finding.label(did_you_mean(&format!("`{likely}`"))).help(keys),
         None => finding.label("no such key").help(keys),
     }
 }
@@ -177,9 +246,13 @@ fn not_one_of(pointer: &str, instance: &Value, options: &Value) -> Finding {
         options.as_array().map(|options| options.iter().map(inline_yaml).collect()).unwrap_or_default();
     let name = named(pointer);
     if pointer == "/version" {
-        return Finding::at("version", pointer, format!("this smolvm does not read version {instance} of the Smolfile"))
-            .label("only version 1 is known")
-            .help("write `version: 1`, or use the smolvm that this file was written for");
+        return Finding::at(
+            "version",
+            pointer,
+            format!("this smolvm does not read version {instance} of the Smolfile"),
+        )
+        .label("only version 1 is known")
+        .help("write `version: 1`, or use the smolvm that this file was written for");
     }
     let written = instance.as_str().unwrap_or_default();
     let likely = suggest::other_name_for_value(&written.to_lowercase())
@@ -187,10 +260,11 @@ fn not_one_of(pointer: &str, instance: &Value, options: &Value) -> Finding {
         .or_else(|| suggest::nearest(written, options.iter().map(String::as_str)));
     let finding = Finding::at("not_one_of", pointer, format!("{name} cannot be {}", quoted(instance)));
     let label = match likely {
-        Some(likely) => format!("did you mean `{likely}`?"),
+        Some(likely) => did_you_mean(&format!("`{likely}`")),
         None => "not one of those that are known".to_owned(),
     };
-    finding.label(label).help(format!("one of: {}", options.join(", ")))
+    let image = if pointer == "/base" { ", or {image: NAME} for a Docker image" } else { "" };
+    finding.label(label).help(format!("one of: {}{image}", options.join(", ")))
 }
 
 fn misspelt(pointer: &str, instance: &Value, rule: &Value) -> Finding {
@@ -212,7 +286,11 @@ fn misspelt(pointer: &str, instance: &Value, rule: &Value) -> Finding {
 fn bad_name(pointer: &str, key: &str, rule: &Value) -> Finding {
     let wants = rule["patternErrorMessage"].as_str().unwrap_or("is not valid here");
     let title = rule["title"].as_str().unwrap_or("valid here");
-    let message = format!("`{}`: `{}` is not {title}", spoken(pointer), shorten(key));
+    let message = if key.is_empty() {
+        format!("`{}` has an entry without a name", spoken(pointer))
+    } else {
+        format!("`{}`: `{}` is not {title}", spoken(pointer), shorten(key))
+    };
     Finding::at_key("spelling", child(pointer, key), message).label("not like this").help(format!("it {wants}"))
 }
 
@@ -238,7 +316,8 @@ fn out_of_range(pointer: &str, error: &ValidationError<'_>, rule: &Value) -> Fin
             (format!("{name} has too many entries"), format!("it may have {limit}"))
         }
         ValidationErrorKind::MinItems { .. } => {
-            let help = an_example(pointer, rule).map_or_else(|| "add an entry".to_owned(), |e| format!("for example: {e}"));
+            let help =
+                an_example(pointer, rule).map_or_else(|| "add an entry".to_owned(), |e| format!("for example: {e}"));
             (format!("{name} is empty"), help)
         }
         other => (format!("{name} is not valid here"), format!("it breaks the rule `{}`", other.keyword())),

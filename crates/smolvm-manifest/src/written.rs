@@ -13,7 +13,7 @@ use serde::Deserialize;
 
 pub(crate) use access::{Password, PasswordSource, Secrets, Ssh, User};
 pub(crate) use base::Base;
-pub(crate) use env::Env;
+pub(crate) use env::{Env, OwnEnv};
 pub(crate) use files::{Entry, RunMap, RunStep, Service};
 pub(crate) use kernel::{DistroKernel, Kernel};
 pub(crate) use shapes::{List, TextOr};
@@ -22,7 +22,7 @@ pub(crate) use text::*;
 /// The whole document.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-#[schemars(title = "Smolfile", inline)]
+#[schemars(title = "Smolfile", inline, extend("required" = ["base"]))]
 pub(crate) struct Smolfile {
     /// Version of the Smolfile format.
     #[serde(default)]
@@ -34,7 +34,7 @@ pub(crate) struct Smolfile {
     #[schemars(with = "ImageName", extend("examples" = ["team-dev"]))]
     pub(crate) name: Option<ImageName>,
     /// The operating system to start from. The only key that every Smolfile needs.
-    /// (Missing here only when the schema refused it and the rest is judged all the same.)
+    // Missing only when the schema refused it and the rest is judged all the same.
     #[serde(default)]
     #[schemars(with = "Base", extend("examples" = ["debian:bookworm"]))]
     pub(crate) base: Option<Base>,
@@ -55,6 +55,7 @@ pub(crate) struct Smolfile {
     pub(crate) repositories: List<Repository>,
     /// SSH access to the guest: keys and password of root, or `false` for no SSH at all.
     #[serde(default)]
+    #[schemars(extend("examples" = [{"authorized_keys": ["~/.ssh/id_ed25519.pub"]}, false]))]
     pub(crate) ssh: Ssh,
     /// Environment of the guest, visible to ssh commands, login shells and services.
     #[serde(default)]

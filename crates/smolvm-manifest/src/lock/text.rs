@@ -26,8 +26,8 @@ impl Lock {
             Some((version, span)) => return Err(LockError::new(name, text, span, Problem::Version(version))),
             None => return Err(LockError::new(name, text, 0..0, Problem::NoLock)),
         }
-        let lock: Self = yaml::typed(text)
-            .map_err(|(message, span)| LockError::new(name, text, span, Problem::Shape(message)))?;
+        let lock: Self =
+            yaml::typed(text).map_err(|(message, span)| LockError::new(name, text, span, Problem::Shape(message)))?;
         check(&lock).map_err(|(message, needle)| {
             let span = text.find(&needle).map_or(0..0, |at| at..at + needle.len());
             LockError::new(name, text, span, Problem::Shape(message))
@@ -59,10 +59,10 @@ impl Lock {
         }
         let _ = writeln!(
             text,
-            "kernel:\n  from: {}\n  modules: {}\n  image: {}\n  busybox: {}",
+            "kernel:\n  from: {}\n  modules: {}\n  packages: [{}]\n  busybox: {}",
             json(&kernel.from),
             json(&kernel.modules),
-            line(&kernel.image),
+            kernel.packages.iter().map(line).collect::<Vec<_>>().join(", "),
             line(&kernel.busybox)
         );
         text
@@ -103,14 +103,16 @@ fn check(lock: &Lock) -> Result<(), (String, String)> {
         }
         previous = Some(this);
     }
-    sound(&lock.kernel.image)?;
+    lock.kernel.packages.iter().try_for_each(sound)?;
     sound(&lock.kernel.busybox)
 }
 
 fn sound(package: &LockedPackage) -> Result<(), (String, String)> {
     hex_digest(&format!("`{}`", package.name), &package.sha256)?;
     let word = |text: &str| !text.is_empty() && text.chars().all(|c| c.is_ascii_graphic() && c != '/');
-    for (what, text) in [("name", &package.name), ("version", &package.version), ("arch", &package.arch), ("archive", &package.archive)] {
+    for (what, text) in
+        [("name", &package.name), ("version", &package.version), ("arch", &package.arch), ("archive", &package.archive)]
+    {
         if !word(text) || text == ".." || text == "." {
             return Err((format!("a package has the {what} {text:?}"), text.clone()));
         }
@@ -134,7 +136,9 @@ fn hex_digest(of: &str, text: &str) -> Result<(), (String, String)> {
 fn conflict_marker(text: &str) -> Option<Range<usize>> {
     let mut start = 0;
     for line in text.split_inclusive('\n') {
-        if ["<<<<<<< ", ">>>>>>> ", "||||||| "].iter().any(|marker| line.starts_with(marker)) || line.trim_end() == "=======" {
+        if ["<<<<<<< ", ">>>>>>> ", "||||||| "].iter().any(|marker| line.starts_with(marker))
+            || line.trim_end() == "======="
+        {
             return Some(start..start + line.trim_end().len());
         }
         start += line.len();
@@ -203,7 +207,9 @@ impl Diagnostic for LockError {
             Problem::Conflict => {
                 "a lock is made, not merged: delete it, settle the Smolfile, run `smolvm build` and commit the new lock"
             }
-            Problem::Version(_) => "use the smolvm that wrote it, or delete it and run `smolvm build` to make a new one",
+            Problem::Version(_) => {
+                "use the smolvm that wrote it, or delete it and run `smolvm build` to make a new one"
+            }
             Problem::NoLock | Problem::Shape(_) => {
                 "take it back from version control, or delete it and run `smolvm build` to make a new one"
             }

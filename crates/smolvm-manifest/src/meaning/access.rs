@@ -14,7 +14,9 @@ impl Meaning<'_> {
             written::Ssh::Off => None,
             written::Ssh::On(access) => Some(Ssh {
                 authorized_keys: self.authorized_keys("/ssh/authorized_keys", access.authorized_keys),
-                password_hash: access.password.and_then(|password| self.password("/ssh/password", password, image, "root")),
+                password_hash: access
+                    .password
+                    .and_then(|password| self.password("/ssh/password", password, image, "root")),
             }),
         }
     }
@@ -189,9 +191,11 @@ fn no_key(pointer: &str, file: Option<&str>, reason: NoKey) -> Finding {
             "private",
             match file {
                 Some(file) => format!("name the public half, which ends in .pub: {file}.pub"),
-                None => "put the public half there, which stands in the file that ends in .pub. Whoever has seen this file \
+                None => {
+                    "put the public half there, which stands in the file that ends in .pub. Whoever has seen this file \
                          may have the private key: make a new pair with ssh-keygen -t ed25519"
-                    .to_owned(),
+                        .to_owned()
+                }
             },
         ),
         NoKey::Options => (

@@ -24,7 +24,20 @@ const LONGEST_BOOT_ARGUMENTS: usize = 1024;
 
 /// What smolvm puts on the command line itself. A second one would win or clash.
 const OWN_BOOT_ARGUMENTS: [&str; 14] = [
-    "root", "rootfstype", "rootflags", "init", "rdinit", "rw", "ro", "console", "reboot", "panic", "pci", "ip", "initrd", "nfsroot",
+    "root",
+    "rootfstype",
+    "rootflags",
+    "init",
+    "rdinit",
+    "rw",
+    "ro",
+    "console",
+    "reboot",
+    "panic",
+    "pci",
+    "ip",
+    "initrd",
+    "nfsroot",
 ];
 
 impl Meaning<'_> {
@@ -35,15 +48,15 @@ impl Meaning<'_> {
             Some(SizeText(text)) => text,
         };
         let bytes = bytes_of(&text)?;
-        let (label, help) = if bytes < SMALLEST_ROOT {
+        let (fault, help) = if bytes < SMALLEST_ROOT {
             ("too small", "no system fits into less than 32MiB; `auto` makes it as large as its content needs")
         } else if bytes > LARGEST_ROOT {
             ("too large", "ext4 ends at 16TiB; `auto` makes it as large as its content needs")
         } else {
             return Some(Size::Bytes(bytes.next_multiple_of(BLOCK)));
         };
-        let message = format!("a root file system of {text} cannot be");
-        self.add(Finding::at("size", "/size", message).label(label).help(help));
+        let message = format!("a root file system of {text} is {fault}");
+        self.add(Finding::at("size", "/size", message).label(fault).help(help));
         None
     }
 
@@ -57,7 +70,7 @@ impl Meaning<'_> {
         let bytes = bytes_of(&text)?;
         if bytes < SMALLEST_TMP {
             self.add(
-                Finding::at("size", "/tmp/tmpfs", format!("a /tmp of {text} is of no use"))
+                Finding::at("size", "/tmp/tmpfs", format!("a /tmp of {text} is too small"))
                     .label("too small")
                     .help("give it 1MiB or more, or leave the size out: `tmp: tmpfs`"),
             );

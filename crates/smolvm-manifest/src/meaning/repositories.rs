@@ -9,7 +9,11 @@ use crate::manifest::Repository;
 use crate::written::{self, List};
 
 impl Meaning<'_> {
-    pub(super) fn repositories(&mut self, written: List<written::Repository>, family: Option<Family>) -> Vec<Repository> {
+    pub(super) fn repositories(
+        &mut self,
+        written: List<written::Repository>,
+        family: Option<Family>,
+    ) -> Vec<Repository> {
         let mut seen = Seen::new();
         let mut repositories = Vec::new();
         for (index, repository) in written.entries() {
@@ -28,12 +32,11 @@ impl Meaning<'_> {
             }
             let replaces = own_archives(family).contains(&name.as_str());
             let suites: Vec<String> = repository.suites.entries().map(|(_, suite)| suite.0).collect();
-            let signed_by = match repository.signed_by {
-                Some(path) => self.certificates(&below(&pointer, "signed_by"), &path.0),
-                None => {
-                    self.unsigned(&pointer, &name, replaces, family);
-                    Vec::new()
-                }
+            let signed_by = if let Some(path) = repository.signed_by {
+                self.certificates(&below(&pointer, "signed_by"), &path.0)
+            } else {
+                self.unsigned(&pointer, &name, replaces, family);
+                Vec::new()
             };
             if suites.is_empty() && !replaces && self.whole && is_deb(family) {
                 self.add(
@@ -60,7 +63,8 @@ impl Meaning<'_> {
         }
         let own = own_archives(family).join(", ");
         let help = if own.is_empty() {
-            "add `signed_by` with the file of the key that signs it, for example: signed_by: keys/example.asc".to_owned()
+            "add `signed_by` with the file of the key that signs it, for example: signed_by: keys/example.asc"
+                .to_owned()
         } else {
             format!(
                 "add `signed_by` with the file of the key that signs it, for example: signed_by: keys/example.asc; \
@@ -89,18 +93,22 @@ impl Meaning<'_> {
         } else {
             ("holds no OpenPGP key", "make one with: gpg --export --armor KEY > keys/example.asc")
         };
-        self.add(Finding::at("key", pointer, format!("the key file `{path}` {message}")).label("no public key").help(help));
+        self.add(
+            Finding::at("key", pointer, format!("the key file `{path}` {message}")).label("no public key").help(help),
+        );
         Vec::new()
     }
 
     /// An address that a package archive or kernel can have. Errors never show the credentials that it may hold.
     pub(super) fn web_address(&mut self, pointer: &str, text: &str) -> Option<Url> {
         let finding = match Url::parse(text) {
-            Ok(url) if !url.username().is_empty() || url.password().is_some() => {
-                Finding::at("address", pointer, "the address holds a user name or password")
-                    .label("everybody who reads the Smolfile would know it")
-                    .help("remove the part before `@`; name a mirror that needs a password in ~/.config/smolvm/config.yaml")
-            }
+            Ok(url) if !url.username().is_empty() || url.password().is_some() => Finding::at(
+                "address",
+                pointer,
+                "the address holds a user name or password",
+            )
+            .label("everybody who reads the Smolfile would know it")
+            .help("remove the part before `@`; name a mirror that needs a password in ~/.config/smolvm/config.yaml"),
             Ok(url) if url.host_str().is_some() => return Some(url),
             Ok(_) => Finding::at("address", pointer, "the address names no host"),
             Err(error) => Finding::at("address", pointer, format!("this is not an address: {error}"))
@@ -128,7 +136,18 @@ fn is_deb(family: Option<Family>) -> bool {
 /// An archive's name after its host: `deb.example.org`.
 fn archive_name_of(url: &Url) -> String {
     let host = url.host_str().unwrap_or_default();
-    host.trim_matches(['[', ']']).chars().map(|c| if c.is_ascii_alphanumeric() { c } else if c == '.' { '.' } else { '-' }).collect()
+    host.trim_matches(['[', ']'])
+        .chars()
+        .map(|c| {
+            if c.is_ascii_alphanumeric() {
+                c
+            } else if c == '.' {
+                '.'
+            } else {
+                '-'
+            }
+        })
+        .collect()
 }
 
 /// A public key packet of OpenPGP, in its old or its new form.

@@ -8,7 +8,7 @@ use crate::finding::Finding;
 use crate::manifest::{Restart, RunStep, Service, User};
 use crate::secret::SecretSource;
 use crate::suggest;
-use crate::written::{self, List, RunMap, Secrets, TextOr};
+use crate::written::{self, List, OwnEnv, RunMap, Secrets, TextOr};
 
 impl Meaning<'_> {
     pub(super) fn secrets(&mut self, written: Secrets) -> BTreeMap<String, SecretSource> {
@@ -40,14 +40,19 @@ impl Meaning<'_> {
         users: &[User],
         secrets: &BTreeMap<String, SecretSource>,
     ) -> Vec<RunStep> {
-        let mut used = BTreeSet::new();
+        let mut read_by_a_step = BTreeSet::new();
         let mut steps = Vec::new();
         for (index, step) in written.entries() {
             let pointer = format!("/run/{index}");
             let map = match step {
-                TextOr::Text(command) => {
-                    RunMap { command, workdir: None, user: None, env: Default::default(), network: None, secrets: Default::default() }
-                }
+                TextOr::Text(command) => RunMap {
+                    command,
+                    workdir: None,
+                    user: None,
+                    env: OwnEnv::default(),
+                    network: None,
+                    secrets: List::default(),
+                },
                 TextOr::Map(map) => map,
             };
             let user = map.user.map_or_else(|| "root".to_owned(), |user| user.0);
@@ -56,7 +61,7 @@ impl Meaning<'_> {
             for (nth, secret) in map.secrets.entries() {
                 let secret = secret.0;
                 self.known_secret(&format!("{pointer}/secrets/{nth}"), &secret, secrets);
-                used.insert(secret.clone());
+                read_by_a_step.insert(secret.clone());
                 if !wanted.contains(&secret) {
                     wanted.push(secret);
                 }
@@ -70,7 +75,7 @@ impl Meaning<'_> {
                 secrets: wanted,
             });
         }
-        for name in secrets.keys().filter(|name| self.whole && !used.contains(*name)) {
+        for name in secrets.keys().filter(|name| self.whole && !read_by_a_step.contains(*name)) {
             self.findings.push(
                 Finding::at_key("unused", below("/secrets", name), format!("no run step reads the secret `{name}`"))
                     .label("nobody asks for it")

@@ -39,6 +39,32 @@ pub(super) fn most_likely(context: &[Vec<ValidationError<'static>>], pointer: &s
     best.filter(|_| !undecided).map(|(index, _)| index)
 }
 
+/// A map with keys of several branches: `{url: …, path: …}`.
+pub(super) fn mixed(pointer: &str, rule: &Value, errors: &[ValidationError<'static>]) -> Option<Finding> {
+    let branches = rule["oneOf"].as_array()?;
+    let known = |key: &String| branches.iter().any(|branch| branch["properties"].get(key).is_some());
+    let foreign =
+        errors.iter().filter(|error| error.instance_path().as_str() == pointer).find_map(|error| {
+            match error.kind() {
+                ValidationErrorKind::AdditionalProperties { unexpected } if unexpected.iter().all(known) => {
+                    Some(error.instance())
+                }
+                _ => None,
+            }
+        })?;
+    let keys: Vec<String> = foreign.as_object()?.keys().map(|key| format!("`{key}`")).collect();
+    let kinds: Vec<String> = branches
+        .iter()
+        .filter(|branch| branch["type"] == "object")
+        .filter_map(|branch| branch["title"].as_str().map(str::to_owned))
+        .collect();
+    Some(
+        Finding::at("clash", pointer, format!("{} cannot have {} together", named(pointer), list_of(&keys, "and")))
+            .label("more than one kind")
+            .help(format!("write one of {}", list_of(&kinds, "or"))),
+    )
+}
+
 /// `oneOf` over nothing but `required`: a map that needs one of several keys and has none.
 pub(super) fn one_of_keys(
     pointer: &str,
@@ -54,10 +80,8 @@ pub(super) fn one_of_keys(
     }
     let ticked: Vec<String> = keys.iter().map(|key| format!("`{key}`")).collect();
     let message = format!("{} needs {}", named(pointer), list_of(&ticked, "or"));
-    let examples: Vec<String> = keys
-        .iter()
-        .filter_map(|key| an_example(&child(pointer, key), &rule["properties"][*key]))
-        .collect();
+    let examples: Vec<String> =
+        keys.iter().filter_map(|key| an_example(&child(pointer, key), &rule["properties"][*key])).collect();
     Some(
         Finding::at("missing_key", pointer, message)
             .label("has neither")
@@ -67,8 +91,7 @@ pub(super) fn one_of_keys(
 
 /// The same `oneOf`, with more than one of the keys given.
 pub(super) fn both_keys(pointer: &str, rule: &Value) -> Finding {
-    let keys: Vec<String> =
-        alternatives(rule).unwrap_or_default().iter().map(|key| format!("`{key}`")).collect();
+    let keys: Vec<String> = alternatives(rule).unwrap_or_default().iter().map(|key| format!("`{key}`")).collect();
     Finding::at("clash", pointer, format!("{} has both {}", named(pointer), list_of(&keys, "and")))
         .label("only one of them can be meant")
         .help(format!("keep one of {}", list_of(&keys, "and")))

@@ -33,7 +33,6 @@ pub(super) fn wanted(rule: &Value) -> String {
     .to_owned()
 }
 
-
 /// `a, b or c`.
 pub(super) fn list_of(items: &[String], joiner: &str) -> String {
     match items {
@@ -45,7 +44,10 @@ pub(super) fn list_of(items: &[String], joiner: &str) -> String {
 
 /// How a rule's first example looks in the file.
 pub(super) fn an_example(pointer: &str, rule: &Value) -> Option<String> {
-    let example = inline_yaml(rule["examples"].as_array()?.first()?);
+    let example = match (rule["examples"].as_array(), rule["items"]["examples"].as_array()) {
+        (Some(examples), _) => inline_yaml(examples.first()?),
+        (None, entries) => format!("[{}]", inline_yaml(entries?.first()?)),
+    };
     let (_, key) = split(pointer);
     Some(if key.is_empty() || key.parse::<usize>().is_ok() { example } else { format!("{key}: {example}") })
 }
@@ -58,7 +60,8 @@ pub(super) fn inline_yaml(value: &Value) -> String {
             format!("[{}]", items.iter().map(inline_yaml).collect::<Vec<_>>().join(", "))
         }
         Value::Object(map) => {
-            let entries: Vec<String> = map.iter().map(|(key, value)| format!("{key}: {}", inline_yaml(value))).collect();
+            let entries: Vec<String> =
+                map.iter().map(|(key, value)| format!("{key}: {}", inline_yaml(value))).collect();
             format!("{{{}}}", entries.join(", "))
         }
         other => other.to_string(),
@@ -68,7 +71,9 @@ pub(super) fn inline_yaml(value: &Value) -> String {
 /// Whether YAML reads this text as text without quotes, also inside brackets.
 fn is_plain(text: &str) -> bool {
     let safe = |c: char| c.is_ascii_alphanumeric() || "/._-=+~ :".contains(c);
-    text.starts_with(|c: char| c.is_ascii_alphabetic() || matches!(c, '/' | '~'))
+    text.starts_with(|c: char| c.is_ascii_alphanumeric() || matches!(c, '/' | '~'))
+        && !text.starts_with('0')
+        && text.parse::<f64>().is_err()
         && text.chars().all(safe)
         && !text.contains(": ")
         && !text.ends_with([' ', ':'])

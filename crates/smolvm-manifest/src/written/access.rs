@@ -76,7 +76,7 @@ impl JsonSchema for Ssh {
 #[serde(deny_unknown_fields)]
 #[schemars(title = "a map with `authorized_keys` and `password`", inline)]
 pub(crate) struct SshAccess {
-    /// Keys that may log in as root: lines of an authorized_keys file, or paths of files with such lines.
+    /// Keys that may log in as root: lines as in `~/.ssh/authorized_keys`, or paths of files with such lines.
     #[serde(default)]
     #[schemars(extend("examples" = [["~/.ssh/id_ed25519.pub"]]))]
     pub(crate) authorized_keys: List<KeyText>,
@@ -142,7 +142,7 @@ pub(crate) struct PasswordSource {
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(title = "{from_env: NAME} or {from_file: PATH}", inline)]
-#[schemars(extend("minProperties" = 1, "maxProperties" = 1))]
+#[schemars(extend("minProperties" = 1, "maxProperties" = 1, "examples" = [{"from_env": "NPM_TOKEN"}]))]
 pub(crate) struct SecretFrom {
     /// Environment variable that holds the secret when the image is built.
     #[serde(default)]
@@ -208,7 +208,7 @@ pub(crate) struct User {
     #[serde(default)]
     #[schemars(with = "PasswdPath", extend("examples" = ["/home/dev"]))]
     pub(crate) home: Option<PasswdPath>,
-    /// Keys that may log in as this user: lines of an authorized_keys file, or paths of files with such lines.
+    /// Keys that may log in as this user: lines as in `~/.ssh/authorized_keys`, or paths of files with such lines.
     #[serde(default)]
     #[schemars(extend("examples" = [["keys/dev.pub"]]))]
     pub(crate) authorized_keys: List<KeyText>,

@@ -5,8 +5,8 @@ use serde::Deserialize;
 
 use super::env::OwnEnv;
 use super::{
-    AccountName, AnyText, GuestFolder, GuestPath, HostPath, List, ModeText, OwnerText, RestartWord, ServiceName, ShellLine,
-    TextOr, VariableName,
+    AccountName, AnyText, GuestFolder, GuestPath, HostPath, List, ModeText, OwnerText, RestartWord, ServiceName,
+    ShellLine, TextOr, VariableName,
 };
 
 /// A file or folder to place.

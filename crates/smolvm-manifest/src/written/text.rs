@@ -61,31 +61,69 @@ macro_rules! words {
 
 pub(super) use words;
 
-text!(ImageName, "an image name", "^[a-z0-9][a-z0-9._-]*$",
-    "must be lower-case letters, digits and `.` `_` `-`, and begin with a letter or digit", max = 64);
+text!(
+    ImageName,
+    "an image name",
+    "^[a-z0-9][a-z0-9._-]*$",
+    "must be lower-case letters, digits and `.` `_` `-`, and begin with a letter or digit",
+    max = 64
+);
 words!(ArchName, "an architecture", ["amd64", "arm64"]);
-text!(SizeText, "a size", r"^(auto|[1-9][0-9]{0,6}([KMGT]i?B|[KMGT]))$",
-    "must be a whole number with a unit, such as 512MiB, 4GiB, 4G or 1500MB, or the word auto");
-text!(ByteSize, "a size", r"^[1-9][0-9]{0,6}([KMGT]i?B|[KMGT])$",
-    "must be a whole number with a unit, such as 64MiB, 512MiB or 1GiB");
-text!(PackageText, "a package", r"^[a-z0-9][a-z0-9+._-]*(:[a-z0-9]+)?(=[0-9A-Za-z.+:~*_-]+)?$",
-    "must be the name of a package, or name=version: lower-case letters, digits and `+` `-` `.`");
-text!(ArchiveName, "an archive name", "^[a-z0-9][a-z0-9.-]*$",
-    "must be lower-case letters, digits and `.` `-`, and begin with a letter or digit", max = 64);
-text!(WebAddress, "an address", r"^https?://[^\s/?#\x00-\x1f]+(/[^\s?#\x00-\x1f]*)?$",
-    "must be an http:// or https:// address without spaces, `?` and `#`");
-text!(SuiteName, "a name", r"^[A-Za-z0-9][A-Za-z0-9._-]*(/[A-Za-z0-9][A-Za-z0-9._-]*)*$",
-    "must be a name such as bookworm or bookworm-backports: letters, digits and `.` `_` `-`");
+text!(
+    SizeText,
+    "a size",
+    r"^(auto|[1-9][0-9]{0,6}([KMGT]i?B|[KMGT]))$",
+    "must be a whole number with a unit, such as 512MiB, 4GiB, 4G or 1500MB, or the word auto"
+);
+text!(
+    ByteSize,
+    "a size",
+    r"^[1-9][0-9]{0,6}([KMGT]i?B|[KMGT])$",
+    "must be a whole number with a unit, such as 64MiB, 512MiB or 1GiB"
+);
+text!(
+    PackageText,
+    "a package",
+    r"^[a-z0-9][a-z0-9+._-]*(:[a-z0-9]+)?(=[0-9A-Za-z.+:~*_-]+)?$",
+    "must be the name of a package, or name=version: lower-case letters, digits and `+` `-` `.`"
+);
+text!(
+    ArchiveName,
+    "an archive name",
+    "^[a-z0-9][a-z0-9.-]*$",
+    "must be lower-case letters, digits and `.` `-`, and begin with a letter or digit",
+    max = 64
+);
+text!(
+    WebAddress,
+    "an address",
+    r"^https?://[^\s/?#\x00-\x1f]+(/[^\s?#\x00-\x1f]*)?$",
+    "must be an http:// or https:// address without spaces, `?` and `#`"
+);
+text!(
+    SuiteName,
+    "a name",
+    r"^[A-Za-z0-9][A-Za-z0-9._-]*(/[A-Za-z0-9][A-Za-z0-9._-]*)*$",
+    "must be a name such as bookworm or bookworm-backports: letters, digits and `.` `_` `-`"
+);
 text!(/// A path on the machine that builds.
     HostPath, "a path", r"^[^\x00-\x1f\x7f]+$", "must be a path without line breaks");
 text!(/// A path on the machine that builds, or the key itself.
     KeyText, "a key, or the path of a file with keys", r"^[^\x00]+$", "must be a public key or a path");
-text!(HostName, "a host name",
+text!(
+    HostName,
+    "a host name",
     r"^[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?(\.[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?)*$",
     "must be letters, digits and `-`, in parts of at most 63 joined by dots, and no part begins or ends with `-`",
-    max = 64);
-text!(AccountName, "a user name", "^[a-z_][a-z0-9_-]*$",
-    "must be lower-case letters, digits, `_` and `-`, and begin with a letter or `_`", max = 32);
+    max = 64
+);
+text!(
+    AccountName,
+    "a user name",
+    "^[a-z_][a-z0-9_-]*$",
+    "must be lower-case letters, digits, `_` and `-`, and begin with a letter or `_`",
+    max = 32
+);
 text!(/// A path in the guest: absolute, every part a real name.
     GuestPath, "an absolute path in the guest",
     r"^(/([^/.\x00-\x1f\x7f][^/\x00-\x1f\x7f]*|\.[^/.\x00-\x1f\x7f][^/\x00-\x1f\x7f]*|\.\.[^/\x00-\x1f\x7f]+))+$",
@@ -99,10 +137,19 @@ text!(/// A path that becomes a field of `/etc/passwd`.
     r"^(/([^/.:\x00-\x1f\x7f][^/:\x00-\x1f\x7f]*|\.[^/.:\x00-\x1f\x7f][^/:\x00-\x1f\x7f]*|\.\.[^/:\x00-\x1f\x7f]+))+$",
     "must be an absolute path such as /bin/bash, without `.`, `..`, `:`, empty parts or line breaks", max = 255);
 text!(ModeText, "a mode", "^0?[0-7]{3,4}$", "must be three or four octal digits in quotes, such as \"0644\"");
-text!(OwnerText, "an owner", "^([a-z_][a-z0-9_-]{0,31}|[0-9]{1,5}):([a-z_][a-z0-9_-]{0,31}|[0-9]{1,5})$",
-    "must be user:group, each a name or a number, such as root:root or 1000:1000");
-text!(VariableName, "a variable name", "^[A-Za-z_][A-Za-z0-9_]*$",
-    "must be letters, digits and `_`, and not begin with a digit", max = 128);
+text!(
+    OwnerText,
+    "an owner",
+    "^([a-z_][a-z0-9_-]{0,31}|[0-9]{1,5}):([a-z_][a-z0-9_-]{0,31}|[0-9]{1,5})$",
+    "must be user:group, each a name or a number, such as root:root or 1000:1000"
+);
+text!(
+    VariableName,
+    "a variable name",
+    "^[A-Za-z_][A-Za-z0-9_]*$",
+    "must be letters, digits and `_`, and not begin with a digit",
+    max = 128
+);
 text!(/// What may stand on one line of a file.
     OneLine, "text on one line", r"^[^\x00-\x08\x0a-\x1f\x7f]*$",
     "must be on one line: a line break or control character would break the files that hold it");
@@ -112,17 +159,36 @@ text!(/// `NAME=value` for the guest.
     Assignment, "NAME=value", r"^[A-Za-z_][A-Za-z0-9_]*=[^\x00-\x08\x0a-\x1f\x7f]*$",
     "must be NAME=value on one line, the name of letters, digits and `_`");
 text!(ShellLine, "a command", r"^[^\x00]*[^\x00\s][^\x00]*$", "must be a command line for /bin/sh");
-text!(ServiceName, "a service name", "^[a-z0-9][a-z0-9_.-]*$",
-    "must be lower-case letters, digits and `.` `_` `-`, and begin with a letter or digit", max = 64);
+text!(
+    ServiceName,
+    "a service name",
+    "^[a-z0-9][a-z0-9_.-]*$",
+    "must be lower-case letters, digits and `.` `_` `-`, and begin with a letter or digit",
+    max = 64
+);
 words!(RestartWord, "a restart rule", ["no", "on-failure", "always"]);
 words!(TmpWord, "disk or tmpfs", ["disk", "tmpfs"]);
-text!(BootArgument, "a boot argument", r#"^[!#-~]+$"#,
-    "must be one word of plain characters, without spaces and quotes", max = 256);
-text!(CryptHash, "a crypt hash", r"^\$6\$(rounds=[1-9][0-9]{3,6}\$)?[./0-9A-Za-z]{1,16}\$[./0-9A-Za-z]{86}$",
-    "must be a SHA-512 crypt hash: it begins with $6$ and is 90 or more characters long");
+text!(
+    BootArgument,
+    "a boot argument",
+    "^[!#-&(-~]+$",
+    "must be one word of plain characters, without spaces and quotes",
+    max = 256
+);
+text!(
+    CryptHash,
+    "a crypt hash",
+    r"^\$6\$(rounds=[1-9][0-9]{3,6}\$)?[./0-9A-Za-z]{1,16}\$[./0-9A-Za-z]{86}$",
+    "must be a SHA-512 crypt hash: it begins with $6$ and is 90 or more characters long"
+);
 text!(Sha256, "a sha256", "^[0-9a-f]{64}$", "must be 64 characters of 0-9 and a-f");
-text!(ImageReference, "an image reference", r"^[a-z0-9][A-Za-z0-9._/:@-]*$",
-    "must be the name of a Docker image, such as node:22-bookworm-slim", max = 255);
+text!(
+    ImageReference,
+    "an image reference",
+    r"^[a-z0-9][A-Za-z0-9._/:@-]*$",
+    "must be the name of a Docker image, such as node:22-bookworm-slim",
+    max = 255
+);
 
 /// The version of the format: 1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
@@ -182,6 +248,6 @@ impl JsonSchema for UserId {
     }
 
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({ "title": "a user id", "type": "integer", "minimum": 1000, "maximum": 60000 })
+        json_schema!({ "title": "a whole number from 1000 to 60000", "type": "integer", "minimum": 1000, "maximum": 60000 })
     }
 }

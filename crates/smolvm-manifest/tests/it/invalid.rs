@@ -8,7 +8,8 @@ use smolvm_manifest::load_bytes;
 fn every_mistake_has_a_report() {
     insta::glob!("invalid/*.yaml", |path| {
         let bytes = std::fs::read(path).expect("a fixture is readable");
-        let errors = load_bytes("Smolfile.yaml", &bytes, &World::default()).expect_err("a fixture of `invalid` is invalid");
+        let errors =
+            load_bytes("Smolfile.yaml", &bytes, &World::default()).expect_err("a fixture of `invalid` is invalid");
         let report = render(&errors);
         assert!(!report.contains("CANARY"), "a secret is shown: {report}");
         assert!(!report.to_lowercase().contains("schema"), "the words of the validator: {report}");

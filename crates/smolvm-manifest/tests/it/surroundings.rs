@@ -10,13 +10,14 @@ use smolvm_manifest::{
 };
 
 /// A public key whose private half nobody has.
-pub(crate) const KEY: &str =
-    "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAILM+rvN+ot98qgEN796jTiQfZfG1KaT0PtFDJ/XFSqti me@host";
+pub(crate) const KEY: &str = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAILM+rvN+ot98qgEN796jTiQfZfG1KaT0PtFDJ/XFSqti me@host";
 
 /// What a private key looks like, with a word to search reports for.
-pub(crate) const PRIVATE_KEY: &str = "-----BEGIN OPENSSH PRIVATE KEY-----\nCANARYcanaryCANARY\n-----END OPENSSH PRIVATE KEY-----\n";
+pub(crate) const PRIVATE_KEY: &str =
+    "-----BEGIN OPENSSH PRIVATE KEY-----\nCANARYcanaryCANARY\n-----END OPENSSH PRIVATE KEY-----\n";
 
-pub(crate) const CERTIFICATE: &str = "-----BEGIN PGP PUBLIC KEY BLOCK-----\n\nmQENBE\n-----END PGP PUBLIC KEY BLOCK-----\n";
+pub(crate) const CERTIFICATE: &str =
+    "-----BEGIN PGP PUBLIC KEY BLOCK-----\n\nmQENBE\n-----END PGP PUBLIC KEY BLOCK-----\n";
 
 /// Files and variables that a test may name. Every other file is missing.
 pub(crate) struct World {

@@ -1,0 +1,148 @@
+//! The text of lock files.
+
+use std::fmt::Write as _;
+
+use smolvm_manifest::{
+    KernelSource, Lock, LockedIndex, LockedKernel, LockedManifest, LockedPackage, Manifest, Modules, PackageLayer,
+    question,
+};
+
+use crate::surroundings::{manifest, render};
+
+fn package(name: &str, version: &str) -> LockedPackage {
+    LockedPackage {
+        name: name.to_owned(),
+        version: version.to_owned(),
+        arch: "amd64".to_owned(),
+        layer: PackageLayer::Base,
+        archive: "debian".to_owned(),
+        path: format!("pool/main/{}/{name}/{name}_{version}_amd64.deb", &name[..1]),
+        size: 12345,
+        sha256: blake3::hash(name.as_bytes()).to_hex().to_string(),
+    }
+}
+
+/// A lock that answers this manifest.
+pub(crate) fn lock_for(manifest: &Manifest) -> Lock {
+    let mut user = package("libstdc++6", "1:12.2.0-14+deb12u1~x");
+    user.layer = PackageLayer::User;
+    Lock {
+        version: Lock::VERSION,
+        question: question(manifest),
+        epoch: 1_700_000_000,
+        indexes: vec![LockedIndex {
+            archive: "debian".to_owned(),
+            suite: "bookworm".to_owned(),
+            date: 1_700_000_000,
+            sha256: "ab".repeat(32),
+        }],
+        packages: vec![package("base-files", "12.4+deb12u5"), user],
+        kernel: LockedKernel {
+            from: KernelSource::Distro,
+            modules: Modules::All,
+            packages: vec![package("linux-image-cloud-amd64", "6.1.1")],
+            busybox: package("busybox-static", "1:1.35"),
+        },
+    }
+}
+
+fn text() -> String {
+    lock_for(&manifest("base: debian:bookworm\n")).to_text()
+}
+
+fn refused(text: &str) -> String {
+    match Lock::parse("Smolfile.lock", text) {
+        Ok(_) => panic!("this lock was accepted:\n{text}"),
+        Err(error) => render(&error),
+    }
+}
+
+#[test]
+fn the_text_is_made_for_diffs() {
+    insta::assert_snapshot!(text());
+}
+
+#[test]
+fn what_is_written_is_read() {
+    let lock = lock_for(&manifest("base: debian:bookworm\n"));
+    assert_eq!(Lock::parse("Smolfile.lock", &lock.to_text()).expect("our own text"), lock);
+    let mut empty = lock;
+    empty.packages.clear();
+    empty.indexes.clear();
+    assert_eq!(Lock::parse("Smolfile.lock", &empty.to_text()).expect("our own text"), empty);
+}
+
+/// Whatever a version or path holds: no text of ours breaks out of its quotes.
+#[test]
+fn quoting_holds() {
+    let mut lock = lock_for(&manifest("base: debian:bookworm\n"));
+    lock.packages[0].version = r#"1:2.0"},{#&*!|>'%@`\n~+"#.to_owned();
+    assert_eq!(Lock::parse("Smolfile.lock", &lock.to_text()).expect("our own text"), lock);
+}
+
+#[test]
+fn a_merge_conflict_is_called_one() {
+    let text = text().replace("epoch:", "<<<<<<< HEAD\nepoch: 1\n=======\nepoch:");
+    insta::assert_snapshot!(refused(&text));
+}
+
+#[test]
+fn another_version_is_called_one() {
+    insta::assert_snapshot!(refused("version: 2\nlayers: {}\n"));
+}
+
+#[test]
+fn damage_is_pointed_at() {
+    let damage: [(&str, &str, &str); 9] = [
+        ("no_lock", "", "hello: world\n"),
+        ("unknown_key", "epoch:", "epcoh: 1\nepoch:"),
+        ("wrong_type", "size: 12345", "size: many"),
+        ("missing", ", sha256: \"abababababababababababababababababababababababababababababababab\"", ""),
+        ("escaping_path", "pool/main/b/base-files/", "../../../etc/"),
+        ("absolute_path", "pool/main/b/base-files/", "/pool/"),
+        ("short_digest", "abababababababababababababababababababababababababababababababab", "abab"),
+        ("bad_name", "name: \"base-files\"", "name: \"base/../files\""),
+        ("cut_off", "kernel:\n", "kernel: [\n"),
+    ];
+    let mut all = String::new();
+    for (what, from, to) in damage {
+        let text = if from.is_empty() { to.to_owned() } else { text().replacen(from, to, 1) };
+        let _ = writeln!(all, "## {what}\n{}\n", refused(&text));
+    }
+    insta::assert_snapshot!(all);
+}
+
+#[test]
+fn a_package_twice_is_damage() {
+    let mut lock = lock_for(&manifest("base: debian:bookworm\n"));
+    lock.packages.insert(0, lock.packages[0].clone());
+    assert!(refused(&lock.to_text()).contains("`base-files` is listed twice"));
+}
+
+#[test]
+fn equal_keys_are_damage() {
+    refused(&text().replacen("epoch:", "epoch: 1\nepoch:", 1));
+}
+
+#[test]
+fn a_stale_lock_is_refused_with_what_to_do() {
+    let lock = lock_for(&manifest("base: debian:bookworm\n"));
+    let fresh = manifest("base: debian:bookworm\nhostname: other\n");
+    assert!(LockedManifest::new(fresh, lock.clone()).is_ok());
+    let stale = LockedManifest::new(manifest("base: debian:bookworm\npackages: [git]\n"), lock).expect_err("stale");
+    insta::assert_snapshot!(render(&stale));
+}
+
+/// The hit path reads a lock: 1,000 packages must cost milliseconds, with room for a slow machine and a debug build.
+#[test]
+fn parsing_is_fast() {
+    let mut lock = lock_for(&manifest("base: debian:bookworm\n"));
+    lock.packages = (0..1_000).map(|index| package(&format!("package-{index:04}"), "1.0-1")).collect();
+    let text = lock.to_text();
+    let started = std::time::Instant::now();
+    let parsed = Lock::parse("Smolfile.lock", &text).expect("our own text");
+    let took = started.elapsed();
+    assert_eq!(parsed, lock);
+    eprintln!("a lock of 1,000 packages, {} bytes: {took:?}", text.len());
+    assert!(took.as_millis() < 500, "{took:?}");
+}
