@@ -6,6 +6,8 @@ use std::path::PathBuf;
 use miette::Diagnostic;
 use thiserror::Error;
 
+use crate::wire::{At, Failure};
+
 /// Why a sandbox could not be started, or did not do what it was asked.
 #[derive(Debug, Error, Diagnostic)]
 #[non_exhaustive]
@@ -90,7 +92,7 @@ pub enum SandboxError {
     },
 
     /// The process may not make namespaces although no setting forbids it: a container, most likely.
-    #[error("{what} is not permitted here: {source}")]
+    #[error("this process may not {what}: {source}")]
     #[diagnostic(
         code(smolvm::sandbox::not_permitted),
         help(
@@ -105,7 +107,7 @@ pub enum SandboxError {
     },
 
     /// The kernel lacks something.
-    #[error("this machine's kernel cannot do what a sandbox needs: {what}: {source}")]
+    #[error("this machine's kernel cannot do what a sandbox needs: could not {what}: {source}")]
     #[diagnostic(
         code(smolvm::sandbox::kernel_too_old),
         help("Linux 5.9 or newer with user namespaces (CONFIG_USER_NS) is needed; or build with `--engine docker`")
@@ -133,7 +135,7 @@ pub enum SandboxError {
     },
 
     /// A step of making the sandbox failed for another reason.
-    #[error("the sandbox could not be made: {what}: {source}")]
+    #[error("the sandbox could not be made: could not {what}: {source}")]
     #[diagnostic(code(smolvm::sandbox::setup), help("`smolvm doctor` checks what a build needs of this machine"))]
     Setup {
         /// What was tried.
@@ -153,7 +155,7 @@ pub enum SandboxError {
     },
 
     /// A change to the image's folder was refused.
-    #[error("/{path}: {what}: {source}")]
+    #[error("/{path}: could not {what}: {source}")]
     #[diagnostic(code(smolvm::sandbox::place))]
     Place {
         /// Where, inside the image.
@@ -178,7 +180,7 @@ pub enum SandboxError {
     },
 
     /// The command could not be started.
-    #[error("`{program}` could not be started: {what}: {source}")]
+    #[error("`{program}` could not be started: could not {what}: {source}")]
     #[diagnostic(code(smolvm::sandbox::start_command))]
     StartCommand {
         /// The program.
@@ -201,7 +203,7 @@ pub enum SandboxError {
     },
 
     /// Reading the image's folder failed.
-    #[error("the image's folder could not be read: /{path}: {what}: {source}")]
+    #[error("the image's folder could not be read: /{path}: could not {what}: {source}")]
     #[diagnostic(code(smolvm::sandbox::harvest))]
     Harvest {
         /// Where, inside the image.
@@ -244,5 +246,31 @@ impl SandboxError {
                 | Self::Folder { .. }
                 | Self::Setup { .. }
         )
+    }
+}
+
+impl From<Failure> for SandboxError {
+    fn from(failure: Failure) -> Self {
+        let Failure { at, what, errno } = failure;
+        let source = io::Error::from_raw_os_error(errno);
+        match at {
+            At::Setup => Self::Setup { what, source },
+            At::Folder => Self::Files { what: format!("the scratch folder: {what}"), source },
+            At::Place(path) => Self::Place { path, what, source },
+            At::BadPath(path) => Self::BadPath { path },
+            At::Start => Self::StartCommand { program: String::new(), what, source },
+            At::Harvest(path) => Self::Harvest { path, what, source },
+            At::NotUtf8(shown) => Self::NameNotUtf8 { shown },
+        }
+    }
+}
+
+impl Failure {
+    /// For what goes wrong while a command is started.
+    pub(crate) fn into_command_error(self, program: String) -> SandboxError {
+        match SandboxError::from(self) {
+            SandboxError::StartCommand { what, source, .. } => SandboxError::StartCommand { program, what, source },
+            other => other,
+        }
     }
 }

@@ -7,12 +7,18 @@
 //!
 //! This is the only crate of the workspace with `unsafe` code, and all of it is in `sys.rs`.
 
+mod agent;
 mod error;
+mod host;
+mod idmap;
 mod options;
 mod session;
+mod sys;
+mod wire;
 
 pub use error::SandboxError;
+pub use host::Identity;
 pub use options::{
     CommandStatus, CommandUser, MountedFile, Network, PlaceOp, SandboxCommand, SandboxOptions, ScratchPath, SecretFile,
 };
-pub use session::{Canceller, Identity, Session, check_host, remove_tree, start};
+pub use session::{Canceller, Session, check_host, remove_tree, start};

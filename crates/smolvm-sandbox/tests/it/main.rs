@@ -1,1 +1,11 @@
-//! The sandbox against the real kernel.
+//! The sandbox against the real kernel. Everything but [`plain_user`] and [`host`] holds for whoever runs the tests;
+//! [`plain_user`] runs all of it again as a fresh user with sub-ids.
+
+mod costs;
+mod host;
+mod isolation;
+mod life;
+mod place;
+mod plain_user;
+mod support;
+mod tree;
