@@ -36,7 +36,7 @@ exit "$status"
 pub(crate) struct Guardian {
     child: Child,
     /// Its end is the signal that we are gone.
-    _lifeline: Option<ChildStdin>,
+    lifeline: Option<ChildStdin>,
 }
 
 impl Guardian {
@@ -58,7 +58,7 @@ impl Guardian {
             .process_group(0)
             .spawn()?;
         let lifeline = child.stdin.take();
-        Ok(Self { child, _lifeline: lifeline })
+        Ok(Self { child, lifeline })
     }
 
     /// Waits until the program ends. May be dropped and called again.
@@ -69,6 +69,7 @@ impl Guardian {
     /// Kills the program and waits until it is gone.
     pub(crate) async fn kill(&mut self) -> io::Result<()> {
         self.signal_group();
+        drop(self.lifeline.take());
         self.child.wait().await.map(drop)
     }
 
