@@ -1,0 +1,121 @@
+//! One file per command; each turns its arguments into an [`Answer`].
+
+mod build;
+mod check;
+mod completions;
+mod image;
+mod init;
+mod render;
+mod run;
+mod schema;
+
+use std::path::PathBuf;
+use std::time::SystemTime;
+
+use clap::{Args, Subcommand};
+use smolvm_build::{BuildOptions, Host};
+
+use crate::answer::Answer;
+use crate::failure::Failure;
+use crate::terminal::Terminal;
+
+/// What smolvm can be told to do.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    Init(init::Arguments),
+    Check(check::Arguments),
+    Render(render::Arguments),
+    Build(build::Arguments),
+    Run(run::Arguments),
+    #[command(subcommand)]
+    Image(image::Command),
+    Schema(schema::Arguments),
+    Completions(completions::Arguments),
+}
+
+impl Command {
+    /// Its name in the envelope.
+    pub(crate) const fn name(&self) -> &'static str {
+        match self {
+            Self::Init(_) => "init",
+            Self::Check(_) => "check",
+            Self::Render(_) => "render",
+            Self::Build(_) => "build",
+            Self::Run(_) => "run",
+            Self::Image(command) => command.name(),
+            Self::Schema(_) => "schema",
+            Self::Completions(_) => "completions",
+        }
+    }
+
+    /// Whether its result goes into an envelope.
+    pub(crate) const fn json(&self) -> bool {
+        match self {
+            Self::Init(arguments) => arguments.output.json,
+            Self::Check(arguments) => arguments.output.json,
+            Self::Render(arguments) => arguments.output.json,
+            Self::Build(arguments) => arguments.format.json,
+            Self::Image(command) => command.json(),
+            Self::Run(_) | Self::Schema(_) | Self::Completions(_) => false,
+        }
+    }
+
+    /// Does it.
+    pub(crate) fn execute(&self, terminal: Terminal) -> Result<Answer, Failure> {
+        match self {
+            Self::Init(arguments) => arguments.execute(),
+            Self::Check(arguments) => arguments.execute(terminal),
+            Self::Render(arguments) => arguments.execute(terminal),
+            Self::Build(arguments) => arguments.execute(terminal),
+            Self::Run(arguments) => arguments.execute(terminal),
+            Self::Image(command) => command.execute(),
+            Self::Schema(_) => Ok(schema::execute()),
+            Self::Completions(arguments) => Ok(arguments.execute()),
+        }
+    }
+}
+
+/// How the result is written.
+#[derive(Debug, Args)]
+pub(crate) struct Output {
+    /// Write the result as one JSON envelope: {ok, command, data | error}
+    #[arg(long)]
+    json: bool,
+}
+
+/// Which manifest.
+#[derive(Debug, Args)]
+struct Smolfile {
+    /// The manifest
+    #[arg(short, long = "file", value_name = "FILE", default_value = "Smolfile.yaml")]
+    file: PathBuf,
+}
+
+/// Which store.
+#[derive(Debug, Args)]
+struct Store {
+    /// The folder of the image store [default: $SMOLVM_IMAGE_DIR, else ~/.smolvm/images]
+    #[arg(long, value_name = "DIR")]
+    image_dir: Option<PathBuf>,
+}
+
+impl Store {
+    fn folder(&self) -> PathBuf {
+        self.image_dir.clone().unwrap_or_else(|| host().image_dir())
+    }
+}
+
+/// What a build of this manifest is told, with everything at its usual place.
+fn options(smolfile: &Smolfile) -> BuildOptions {
+    BuildOptions::new(&smolfile.file, host())
+}
+
+/// This machine's environment and clock: read here and nowhere else.
+fn host() -> Host {
+    Host::new(std::env::vars_os(), SystemTime::now())
+}
+
+/// 1234567 as `1.2 MB`.
+fn bytes(count: u64) -> String {
+    indicatif::DecimalBytes(count).to_string()
+}

@@ -1,0 +1,68 @@
+//! `smolvm build`.
+
+use std::fmt::Write;
+use std::path::PathBuf;
+
+use clap::Args;
+use smolvm_build::BuiltImage;
+
+use super::{Output, Smolfile, Store, bytes, options};
+use crate::answer::Answer;
+use crate::failure::Failure;
+use crate::progress::{Progress, ProgressArguments};
+use crate::terminal::Terminal;
+
+/// Build the image that a Smolfile describes, or find it in the store
+#[derive(Debug, Args)]
+pub(crate) struct Arguments {
+    #[command(flatten)]
+    smolfile: Smolfile,
+
+    #[command(flatten)]
+    store: Store,
+
+    /// Also put kernel, initrd, root file system and a run configuration into this folder
+    #[arg(long, value_name = "DIR")]
+    output: Option<PathBuf>,
+
+    /// Use the download cache alone, never the network
+    #[arg(long)]
+    offline: bool,
+
+    #[command(flatten)]
+    progress: ProgressArguments,
+
+    #[command(flatten)]
+    pub(super) format: Output,
+}
+
+impl Arguments {
+    pub(super) fn execute(&self, terminal: Terminal) -> Result<Answer, Failure> {
+        let mut options = options(&self.smolfile);
+        options.image_dir = self.store.folder();
+        options.output.clone_from(&self.output);
+        options.offline = self.offline;
+        let progress = Progress::new(&self.progress, terminal);
+        let events = progress.events();
+        let image = progress.during(smolvm_build::build(&options, &events))?;
+        Ok(Answer::done(text(&image), &image))
+    }
+}
+
+fn text(image: &BuiltImage) -> String {
+    let mut text = String::new();
+    let how = if image.cached { "is up to date" } else { "was built" };
+    let seconds = image.duration.as_secs_f64();
+    let mut field = |name: &str, value: &dyn std::fmt::Display| {
+        let _ = writeln!(text, "  {name:<10} {value}");
+    };
+    field("kernel", &image.kernel.display());
+    if let Some(initrd) = &image.initrd {
+        field("initrd", &initrd.display());
+    }
+    field("rootfs", &image.rootfs.display());
+    field("size", &format_args!("{}, {} on disk", bytes(image.size_bytes), bytes(image.disk_bytes)));
+    field("boot args", &image.boot_args);
+    field("try it", &format_args!("smolvm run {}", image.name));
+    format!("{} {how} ({seconds:.2} s)\n{text}", image.name)
+}

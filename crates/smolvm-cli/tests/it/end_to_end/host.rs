@@ -1,0 +1,203 @@
+//! The image, as the host sees it: who builds, with what, and what becomes of a build that is cut short.
+
+use std::io::{BufRead, BufReader};
+use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, symlink};
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use rustix::process::{Pid, Signal, kill_process};
+
+use super::shared::{Shared, has, needs, shared};
+use crate::support::{Ran, ran, run, smolvm, smolvm_at};
+
+#[test]
+fn a_second_build_is_a_hit() {
+    let Some(shared) = shared() else { return };
+    let again = shared.run(&["build", "--json", "--offline"]).expect_code(0).data();
+    assert_eq!(again["cached"], true, "{again}");
+    for field in ["name", "key", "kernel", "initrd", "rootfs", "boot_args", "rootfs_blake3", "size_bytes"] {
+        assert_eq!(again[field], shared.image[field], "{field}");
+    }
+    let rootfs = std::fs::metadata(again["rootfs"].as_str().expect("a path")).expect("the root file system");
+    assert_eq!(rootfs.permissions().mode() & 0o7777, 0o444);
+    assert_eq!(Some(rootfs.len()), again["size_bytes"].as_u64());
+    assert!(rootfs.blocks() * 512 < rootfs.len(), "no holes: {} of {}", rootfs.blocks() * 512, rootfs.len());
+    if needs("e2fsck", Path::new("/usr/sbin/e2fsck").exists()) {
+        let path = again["rootfs"].as_str().expect("a path");
+        let judged = ran(Command::new("/usr/sbin/e2fsck").args(["-f", "-n", path]));
+        assert_eq!(judged.code, Some(0), "{judged}");
+    }
+}
+
+#[test]
+fn an_image_can_be_listed_inspected_copied_and_removed() {
+    let Some(shared) = shared() else { return };
+    let key = shared.image["key"].as_str().expect("a key");
+    let list = shared.run(&["image", "ls", "--json"]).data();
+    let listed = list["images"].as_array().is_some_and(|images| images.iter().any(|image| image["key"] == key));
+    assert!(listed, "{list}");
+    let short = shared.run(&["image", "ls"]).expect_code(0).stdout;
+    assert!(short.contains("project") && short.contains(&key[..12]), "{short}");
+    for name in ["project", &key[..12]] {
+        assert_eq!(shared.run(&["image", "inspect", name, "--json"]).data()["key"], key);
+    }
+
+    // A store of its own: the others still want the shared one.
+    let store = tempfile::tempdir().expect("a folder");
+    let output = store.path().join("output");
+    let words = ["build", "--json", "--offline", "--image-dir", "store", "--output", "output"];
+    let project = copy_of_project(shared, store.path());
+    let built = ran(shared.smolvm().args(words).current_dir(&project)).expect_code(0).data();
+    assert_eq!(built["rootfs_blake3"], shared.image["rootfs_blake3"], "a build from the cache alone has other bytes");
+    let names: Vec<_> = files_below(&project.join("output"));
+    assert!(names.len() >= 4, "{} holds {names:?}", output.display());
+    ran(shared.smolvm().args(["image", "rm", "project", "--image-dir", "store"]).current_dir(&project)).expect_code(0);
+    let left =
+        ran(shared.smolvm().args(["image", "ls", "--json", "--image-dir", "store"]).current_dir(&project)).data();
+    assert_eq!(left["images"], serde_json::json!([]));
+}
+
+#[test]
+fn tools_of_the_host_are_not_needed() {
+    let Some(shared) = shared() else { return };
+    let scratch = tempfile::tempdir().expect("a folder");
+    let project = copy_of_project(shared, scratch.path());
+    let bin = scratch.path().join("bin");
+    std::fs::create_dir(&bin).expect("a folder");
+    for helper in ["newuidmap", "newgidmap"] {
+        symlink(Path::new("/usr/bin").join(helper), bin.join(helper)).expect("a link");
+    }
+    let built = ran(smolvm(&project).args(["build", "--json"]).env("PATH", &bin)).expect_code(0).data();
+    assert_eq!(built["rootfs_blake3"], shared.image["rootfs_blake3"]);
+    assert_eq!(built["cached"], false);
+}
+
+/// The user that `cargo xtask test` makes for this, as root.
+const PLAIN_USER: &str = "smolvm-test";
+
+#[test]
+fn a_plain_user_gets_the_same_bytes() {
+    let root = rustix::process::geteuid().is_root();
+    let user = plain_user();
+    if !needs(
+        "root, or its user smolvm-test with sub-ids (`cargo xtask test` as root makes it)",
+        root && user.is_some(),
+    ) {
+        return;
+    }
+    let (Some(shared), Some((uid, gid))) = (shared(), user) else { return };
+    // Where any user may look, unlike a checkout in somebody's home.
+    let scratch = tempfile::Builder::new()
+        .permissions(PermissionsExt::from_mode(0o755))
+        .tempdir_in("/var/tmp")
+        .expect("a folder");
+    let binary = scratch.path().join("smolvm");
+    std::fs::copy(env!("CARGO_BIN_EXE_smolvm"), &binary).expect("a copy of the binary");
+    let project = copy_of_project(shared, scratch.path());
+    for path in [scratch.path(), &project].into_iter().chain(files_below(&project).iter().map(PathBuf::as_path)) {
+        chown(path, Some(uid), Some(gid)).expect("chown");
+    }
+    let mut command = smolvm_at(&binary, &project);
+    let built = ran(command.args(["build", "--json"]).uid(uid).gid(gid)).expect_code(0).data();
+    assert_eq!(built["rootfs_blake3"], shared.image["rootfs_blake3"], "root and a plain user build different bytes");
+    assert_eq!(built["key"], shared.image["key"]);
+    // What sub-ids own would need root to go away.
+    let removed = ran(Command::new("rm").arg("-rf").arg(project.join(".smolvm")).uid(uid).gid(gid));
+    assert_eq!(removed.code, Some(0), "the store cannot be removed by its owner: {removed}");
+}
+
+/// User and group id of the plain user, if it has sub-ids.
+fn plain_user() -> Option<(u32, u32)> {
+    let prefix = format!("{PLAIN_USER}:");
+    let subuids = std::fs::read_to_string("/etc/subuid").ok()?;
+    let has_subuids = subuids.lines().any(|line| line.starts_with(&prefix));
+    let passwd = std::fs::read_to_string("/etc/passwd").ok()?;
+    let fields: Vec<&str> = passwd.lines().find(|line| line.starts_with(&prefix))?.split(':').collect();
+    has_subuids.then_some((fields.get(2)?.parse().ok()?, fields.get(3)?.parse().ok()?))
+}
+
+#[test]
+fn a_build_that_is_cut_short_leaves_nothing() {
+    let Some(shared) = shared() else { return };
+    for (signal, code) in [(Signal::INT, Some(130)), (Signal::TERM, Some(130)), (Signal::KILL, None)] {
+        for stage in ["fetch", "install"] {
+            let scratch = tempfile::tempdir().expect("a folder");
+            let project = copy_of_project(shared, scratch.path());
+            let cut = cut_short(&project, stage, signal);
+            assert_eq!(cut.code, code, "{signal:?} while {stage}: {cut}");
+            if code.is_some() {
+                assert!(cut.stderr.contains("interrupted"), "{cut}");
+                assert_eq!(cut.envelope()["error"]["code"], "smolvm::cli::interrupted");
+                assert_eq!(big_files_below(&project.join(".smolvm")), [] as [PathBuf; 0], "left behind by {signal:?}");
+            }
+            assert_eq!(run(&project, ["image", "ls", "--json"]).data()["images"], serde_json::json!([]));
+        }
+    }
+    // The last one was killed while it installed: the next build works, and sweeps up what that one left.
+    let scratch = tempfile::tempdir().expect("a folder");
+    let project = copy_of_project(shared, scratch.path());
+    cut_short(&project, "install", Signal::KILL);
+    let built = run(&project, ["build", "--json"]).expect_code(0).data();
+    assert_eq!(built["rootfs_blake3"], shared.image["rootfs_blake3"]);
+    let image = PathBuf::from(built["rootfs"].as_str().expect("a path"));
+    let folder = image.parent().expect("a folder");
+    let strangers: Vec<_> =
+        big_files_below(&project.join(".smolvm")).into_iter().filter(|path| !path.starts_with(folder)).collect();
+    assert_eq!(strangers, [] as [PathBuf; 0]);
+}
+
+/// Sends a signal to a build as soon as it is at this stage, and waits for its end.
+fn cut_short(project: &Path, stage: &str, signal: Signal) -> Ran {
+    let mut command = smolvm(project);
+    command.args(["build", "--json", "--progress", "json"]).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().expect("the binary starts");
+    let mut stderr = BufReader::new(child.stderr.take().expect("stderr"));
+    let mut said = String::new();
+    while !said.contains(&format!(r#""event":"stage_started","stage":"{stage}""#)) {
+        assert_ne!(stderr.read_line(&mut said).expect("stderr"), 0, "the build ended before it was at {stage}: {said}");
+    }
+    // Into the stage, not at its first breath.
+    std::thread::sleep(Duration::from_millis(150));
+    send(&child, signal);
+    let rest = std::thread::spawn(move || std::io::read_to_string(stderr));
+    let mut ran: Ran = child.wait_with_output().expect("the build ends").into();
+    ran.stderr = said + &rest.join().expect("the reader ends").expect("stderr");
+    ran
+}
+
+fn send(child: &Child, signal: Signal) {
+    let id = i32::try_from(child.id()).ok().and_then(Pid::from_raw).expect("a process id");
+    kill_process(id, signal).expect("the signal is sent");
+}
+
+/// The shared project's Smolfile and lock in a folder of the same name, so that the image has the same key.
+fn copy_of_project(shared: &Shared, folder: &Path) -> PathBuf {
+    let project = folder.join("project");
+    std::fs::create_dir(&project).expect("a folder");
+    for name in ["Smolfile.yaml", "Smolfile.lock"] {
+        std::fs::copy(shared.project().join(name), project.join(name)).expect("a copy");
+    }
+    project
+}
+
+fn files_below(folder: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
+        if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+            found.extend(files_below(&entry.path()));
+        } else {
+            found.push(entry.path());
+        }
+    }
+    found
+}
+
+/// Files that are more than an index entry or a lock.
+fn big_files_below(folder: &Path) -> Vec<PathBuf> {
+    files_below(folder)
+        .into_iter()
+        .filter(|path| std::fs::symlink_metadata(path).is_ok_and(|file| file.len() > 4096))
+        .collect()
+}

@@ -1,0 +1,57 @@
+//! `smolvm init`.
+
+use crate::snapshot;
+use crate::support::{regex_of, run};
+
+#[test]
+fn writes_a_smolfile_that_is_valid() {
+    let scratch = tempfile::tempdir().expect("a folder");
+    let ran = run(scratch.path(), ["init"]);
+    snapshot!(scratch.path(), ran, @r"");
+    let schema = std::fs::read_to_string(scratch.path().join(".smolvm/smolfile.schema.json")).expect("the schema");
+    assert_eq!(schema, run(scratch.path(), ["schema"]).stdout);
+    let text = std::fs::read_to_string(scratch.path().join("Smolfile.yaml")).expect("the Smolfile");
+    assert!(text.starts_with("# yaml-language-server: $schema=.smolvm/smolfile.schema.json\n"), "{text}");
+    run(scratch.path(), ["check"]).expect_code(0);
+}
+
+#[test]
+fn its_examples_are_valid_too() {
+    let scratch = tempfile::tempdir().expect("a folder");
+    run(scratch.path(), ["init", "-f", "starter.yaml"]).expect_code(0);
+    let text = std::fs::read_to_string(scratch.path().join("starter.yaml")).expect("the Smolfile");
+    let (prose, examples) = text.split_once("\nversion: 1\n").expect("the version");
+    let all: String = examples.lines().map(|line| format!("{}\n", line.strip_prefix("# ").unwrap_or(line))).collect();
+    let all = all.replace("~/.ssh/id_ed25519.pub", "key.pub");
+    std::fs::write(scratch.path().join("Smolfile.yaml"), format!("{prose}\nversion: 1\n{all}")).expect("a Smolfile");
+    std::fs::write(scratch.path().join("app.conf"), "").expect("a file");
+    let key = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAICVaZkhPrZP3bVLK6JDcEo5mnkgZHcXb6vWTEsChij2h\n";
+    std::fs::write(scratch.path().join("key.pub"), key).expect("a key");
+    run(scratch.path(), ["check"]).expect_code(0);
+}
+
+#[test]
+fn never_overwrites() {
+    let scratch = tempfile::tempdir().expect("a folder");
+    std::fs::write(scratch.path().join("Smolfile.yaml"), "mine").expect("a file");
+    let ran = run(scratch.path(), ["init"]);
+    snapshot!(scratch.path(), ran, @r"");
+    assert_eq!(std::fs::read(scratch.path().join("Smolfile.yaml")).expect("the file"), b"mine");
+    assert!(!scratch.path().join(".smolvm").exists());
+}
+
+#[test]
+fn says_why_it_cannot_write() {
+    let scratch = tempfile::tempdir().expect("a folder");
+    let ran = run(scratch.path(), ["init", "-f", "missing/Smolfile.yaml"]);
+    snapshot!(scratch.path(), ran, @r"");
+}
+
+#[test]
+fn answers_machines() {
+    let scratch = tempfile::tempdir().expect("a folder");
+    let ran = run(scratch.path(), ["init", "--json"]);
+    snapshot!(scratch.path(), ran, @r"");
+    let ran = run(scratch.path(), ["init", "--json"]);
+    snapshot!(scratch.path(), ran, @r"");
+}
