@@ -1,1 +1,23 @@
-//! From a Smolfile to an image in the store: build(), resolve() and their events.
+//! From a Smolfile to a bootable image in the store: [`build()`], and what it says on the way.
+
+mod build;
+mod commit;
+mod error;
+mod files;
+mod host;
+mod indexes;
+mod kernel;
+mod options;
+mod output;
+mod resolve;
+mod steps;
+mod surroundings;
+mod unsupported;
+mod work;
+
+pub use build::{build, load, resolve};
+pub use error::{BuildError, FailureClass};
+pub use host::Host;
+pub use options::{BuildOptions, BuiltImage, BuiltLayer};
+pub use smolvm_engine::{Event, Events, Stage};
+pub use unsupported::check_supported;

@@ -57,14 +57,12 @@ impl Lock {
         for package in &self.packages {
             let _ = writeln!(text, "  - {}", line(package));
         }
-        let _ = writeln!(
-            text,
-            "kernel:\n  from: {}\n  modules: {}\n  packages: [{}]\n  busybox: {}",
-            json(&kernel.from),
-            json(&kernel.modules),
-            kernel.packages.iter().map(line).collect::<Vec<_>>().join(", "),
-            line(&kernel.busybox)
-        );
+        let _ = writeln!(text, "kernel:\n  from: {}\n  modules: {}", json(&kernel.from), json(&kernel.modules));
+        let _ = writeln!(text, "  packages:{}", if kernel.packages.is_empty() { " []" } else { "" });
+        for package in &kernel.packages {
+            let _ = writeln!(text, "    - {}", line(package));
+        }
+        let _ = writeln!(text, "  busybox: {}", line(&kernel.busybox));
         text
     }
 }

@@ -121,8 +121,10 @@ fn maps(schema: &Value) -> BoxedStrategy<Value> {
         .iter()
         .map(|(key, property)| {
             let always = required.contains(&key.as_str()) || exactly_one || alternatives.contains(key);
-            let chance = if always { 1.0 } else { 0.3 };
-            (Just(key.clone()), proptest::option::weighted(chance, values(property)))
+            let value = values(property);
+            let value =
+                if always { value.prop_map(Some).boxed() } else { proptest::option::weighted(0.3, value).boxed() };
+            (Just(key.clone()), value)
         })
         .collect();
     (each, any::<prop::sample::Index>())

@@ -202,3 +202,18 @@ fn debug_output_holds_no_password() {
     let errors = load_text("base: debian:bookworm\nssh: {password: CANARY}\nx: y\n").expect_err("invalid");
     assert!(!format!("{errors:?}").contains("CANARY"));
 }
+
+/// The whole of a cache hit has 20 ms, and the schema is compiled in each process anew. This is a debug build on a machine
+/// that does other things, so the bound is wide; the figure is printed.
+#[test]
+fn loading_is_fast() {
+    let text = include_str!("everything.yaml");
+    let started = std::time::Instant::now();
+    assert!(load_text(text).is_ok());
+    let first = started.elapsed();
+    let started = std::time::Instant::now();
+    assert!(load_text(text).is_ok());
+    let second = started.elapsed();
+    eprintln!("first load {first:?}, second {second:?}");
+    assert!(first.as_millis() < 500, "{first:?}");
+}

@@ -47,7 +47,7 @@ pub(crate) fn locked(distro: Distro) -> LockedManifest {
         kernel: LockedKernel {
             from: KernelSource::Distro,
             modules: Modules::Chosen,
-            image: package("linux-image-cloud-amd64", "6.1", "amd64", PackageLayer::User),
+            packages: vec![package("linux-image-cloud-amd64", "6.1", "amd64", PackageLayer::User)],
             busybox: package("busybox-static", "1.35", "amd64", PackageLayer::User),
         },
     };

@@ -1,0 +1,139 @@
+//! The whole build, one stage a line.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use smolvm_engine::{EmbeddedEngine, Engine as _, Job};
+use smolvm_fetch::{FetchOptions, Fetcher};
+use smolvm_manifest::{LockedManifest, Manifest, load_bytes};
+use smolvm_store::{BuildKey, Image, Store};
+
+use crate::commit::{commit, described};
+use crate::error::IoFailure;
+use crate::surroundings::HostSurroundings;
+use crate::{BuildError, BuildOptions, BuiltImage, Event, Events};
+// The module alone: the function of that name is made here.
+use crate::resolve::{self};
+use crate::{check_supported, kernel, output, steps, work};
+
+/// The engine's part of the build key.
+const ENGINE: &str = "embedded";
+
+/// Builds the image that a Smolfile describes, or finds it in the store.
+///
+/// Dropping the future stops the build; nothing of it is left behind but what was downloaded.
+pub async fn build(options: &BuildOptions, events: &Events) -> Result<BuiltImage, BuildError> {
+    let started = Instant::now();
+    let manifest = load(options, events)?;
+    check_supported(&manifest).map_err(BuildError::input)?;
+    let sources = Sources::new(&manifest, options, events)?;
+    let locked = lock(manifest, options, &sources, events).await?;
+    let key = key(&locked);
+    let store = Store::open(&options.image_dir)?;
+    let (image, cached) = match store.lookup(&key)? {
+        Some(image) => (image, true),
+        None => make(locked.clone(), &key, &store, options, &sources, events).await?,
+    };
+    store.name(&image, &locked.manifest.name, options.host.now())?;
+    let built = described(&image, &locked.manifest.name, cached, started.elapsed());
+    if let Some(folder) = &options.output {
+        output::deliver(&built, folder)?;
+    }
+    Ok(built)
+}
+
+/// What a Smolfile means exactly: by its lock where that answers, else by the archives' indexes, and then the lock is written.
+pub async fn resolve(options: &BuildOptions, events: &Events) -> Result<LockedManifest, BuildError> {
+    let manifest = load(options, events)?;
+    check_supported(&manifest).map_err(BuildError::input)?;
+    let sources = Sources::new(&manifest, options, events)?;
+    lock(manifest, options, &sources, events).await
+}
+
+/// Reads and validates a Smolfile.
+pub fn load(options: &BuildOptions, events: &Events) -> Result<Manifest, BuildError> {
+    let name = options.smolfile.display().to_string();
+    let bytes = std::fs::read(&options.smolfile).map_err(|error| {
+        let help = match error.kind() {
+            std::io::ErrorKind::NotFound => "name it with `-f PATH`, or write a new one with `smolvm init`",
+            _ => "the Smolfile must be a file that you can read",
+        };
+        BuildError::input(IoFailure { doing: format!("reading `{name}`"), error, help: Some(help.to_owned()) })
+    })?;
+    let surroundings = HostSurroundings::of(&options.smolfile, &options.host);
+    let loaded = load_bytes(&name, &bytes, &surroundings).map_err(BuildError::input)?;
+    for warning in loaded.warnings {
+        events.send(Event::Warning(warning));
+    }
+    Ok(loaded.manifest)
+}
+
+/// How package files are got, and from where.
+#[derive(Debug, Clone)]
+struct Sources {
+    fetcher: Fetcher,
+    mirrors: smolvm_fetch::Mirrors,
+}
+
+impl Sources {
+    fn new(manifest: &Manifest, options: &BuildOptions, events: &Events) -> Result<Self, BuildError> {
+        let sink = events.clone();
+        let fetcher = Fetcher::new(FetchOptions {
+            offline: options.offline,
+            events: Arc::new(move |event| sink.send(Event::Fetch(event))),
+            ..FetchOptions::new(&options.cache_dir)
+        });
+        Ok(Self { fetcher, mirrors: resolve::mirrors(manifest, options)? })
+    }
+}
+
+/// The lock beside the manifest where it answers, else a new one.
+async fn lock(
+    manifest: Manifest,
+    options: &BuildOptions,
+    sources: &Sources,
+    events: &Events,
+) -> Result<LockedManifest, BuildError> {
+    match resolve::read_lock(&manifest, options, events)? {
+        Some(lock) => LockedManifest::new(manifest, lock).map_err(BuildError::input),
+        None => resolve::resolve_now(manifest, options, &sources.fetcher, &sources.mirrors, events).await,
+    }
+}
+
+/// The hash of all that decides the image's bytes.
+fn key(locked: &LockedManifest) -> BuildKey {
+    let key = locked.key(ENGINE, &smolvm_render::digest());
+    key.as_str().parse().expect("a build key is 64 hexadecimal digits")
+}
+
+/// Makes the image, unless another process did so while this one waited for its turn. Tells whether that was so.
+async fn make(
+    locked: LockedManifest,
+    key: &BuildKey,
+    store: &Store,
+    options: &BuildOptions,
+    sources: &Sources,
+    events: &Events,
+) -> Result<(Image, bool), BuildError> {
+    resolve::check_clock(locked.lock.epoch, options)?;
+    let turn = store.lock(key)?;
+    if let Some(image) = store.lookup(key)? {
+        return Ok((image, true));
+    }
+    let recipe = smolvm_render::render(&locked).map_err(BuildError::input)?;
+    let job = Job {
+        recipe,
+        scratch: work::scratch(store)?,
+        fetcher: sources.fetcher.clone(),
+        mirrors: sources.mirrors.clone(),
+        surroundings: steps::surroundings(&locked.manifest, options)?,
+        events: events.clone(),
+        locked,
+    };
+    let (tree, kernel) = tokio::try_join!(
+        async { EmbeddedEngine.build(job.clone()).await.map_err(|error| steps::failure(error, &job.locked.manifest)) },
+        kernel::prepare(&job),
+    )?;
+    let image = commit(store.clone(), turn, job, tree, kernel, options.host.now()).await?;
+    Ok((image, false))
+}

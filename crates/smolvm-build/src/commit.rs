@@ -1,0 +1,148 @@
+//! Root file system, kernel and record, put together and into the store.
+
+use std::path::Path;
+use std::time::{Duration, Instant, SystemTime};
+
+use smolvm_engine::Job;
+use smolvm_manifest::{KernelSource, Manifest, Size};
+use smolvm_rootfs::{Ext4Options, Ext4Size, RootTree, write_ext4};
+use smolvm_store::{BlobRecord, BuildLock, Image, ImageRecord, Reproducible, Store};
+use smolvm_vm::{Vmm, boot_args};
+use tokio::task::spawn_blocking;
+
+use crate::error::IoFailure;
+use crate::kernel::Kernel;
+use crate::{BuildError, BuiltImage, BuiltLayer, Event, Stage};
+
+/// What the file system is called.
+const LABEL: &str = "smolvm";
+
+/// Writes everything into a staging folder and makes that an image of the store.
+pub(crate) async fn commit(
+    store: Store,
+    turn: BuildLock,
+    job: Job,
+    mut tree: RootTree,
+    kernel: Kernel,
+    created: SystemTime,
+) -> Result<Image, BuildError> {
+    let work = move || {
+        kernel.add_modules(&mut tree)?;
+        let staging = store.stage(&turn)?;
+        let folder = staging.path().to_owned();
+
+        let started = Instant::now();
+        job.events.send(Event::StageStarted(Stage::Write));
+        let (rootfs, disk_bytes) = write_rootfs(&tree, &job.locked.manifest, job.epoch(), turn.key().as_str(), &folder)?;
+        job.events.send(Event::StageFinished(Stage::Write, started.elapsed()));
+
+        let started = Instant::now();
+        job.events.send(Event::StageStarted(Stage::Commit));
+        let kernel_source = match job.locked.lock.kernel.from {
+            KernelSource::Distro => "distro",
+            KernelSource::Debian => "debian",
+        };
+        let manifest = &job.locked.manifest;
+        let record = ImageRecord {
+            format: ImageRecord::FORMAT,
+            name: manifest.name.clone(),
+            key: turn.key().to_string(),
+            arch: manifest.arch,
+            base: manifest.base.to_string(),
+            boot_args: boot_args(Vmm::Qemu, manifest.arch, &manifest.boot_args),
+            extra_boot_args: manifest.boot_args.clone(),
+            ssh: manifest.ssh.is_some(),
+            kernel: put(&kernel.image, &folder, BlobRecord::KERNEL)?,
+            initrd: Some(put(&kernel.initrd, &folder, BlobRecord::INITRD)?),
+            rootfs,
+            disk_bytes,
+            reproducible: reproducible(manifest),
+            kernel_source: kernel_source.to_owned(),
+            packages: job.locked.lock.packages.len() as u64,
+            layers: Vec::new(),
+        };
+        let image = staging.commit(&record, created)?;
+        job.events.send(Event::StageFinished(Stage::Commit, started.elapsed()));
+        Ok(image)
+    };
+    spawn_blocking(work).await.map_err(BuildError::panicked)?
+}
+
+/// The ext4 image; UUID and hash seed follow from the key, so that equal keys give equal bytes.
+fn write_rootfs(
+    tree: &RootTree,
+    manifest: &Manifest,
+    epoch: i64,
+    key: &str,
+    folder: &Path,
+) -> Result<(BlobRecord, u64), BuildError> {
+    let options = Ext4Options {
+        size: match manifest.size {
+            Size::Auto => Ext4Size::Auto,
+            Size::Bytes(bytes) => Ext4Size::Fixed(bytes),
+        },
+        uuid: uuid(key),
+        hash_seed: derived("smolvm ext4 hash seed", key),
+        epoch,
+        label: LABEL.to_owned(),
+    };
+    let path = folder.join(BlobRecord::ROOTFS);
+    let file = std::fs::File::create(&path).map_err(|error| failed("creating the root file system", error))?;
+    let summary = write_ext4(tree, &options, &file).map_err(|error| BuildError::of_ext4(error, manifest))?;
+    let record = BlobRecord {
+        file: BlobRecord::ROOTFS.to_owned(),
+        size: summary.size_bytes,
+        blake3: summary.blake3.to_hex().to_string(),
+    };
+    Ok((record, summary.disk_bytes))
+}
+
+fn put(bytes: &[u8], folder: &Path, name: &str) -> Result<BlobRecord, BuildError> {
+    fs_err::write(folder.join(name), bytes).map_err(|error| failed("writing the kernel", error))?;
+    Ok(BlobRecord { file: name.to_owned(), size: bytes.len() as u64, blake3: blake3::hash(bytes).to_hex().to_string() })
+}
+
+fn failed(doing: &str, error: std::io::Error) -> BuildError {
+    BuildError::host(IoFailure { doing: doing.to_owned(), error, help: None })
+}
+
+/// Sixteen bytes that follow from a key.
+fn derived(purpose: &str, key: &str) -> [u8; 16] {
+    let hash = blake3::derive_key(purpose, key.as_bytes());
+    *hash.first_chunk().expect("a blake3 has 32 bytes")
+}
+
+/// A UUID of version 8 (RFC 9562): one whose bits its maker defines.
+fn uuid(key: &str) -> [u8; 16] {
+    let mut uuid = derived("smolvm ext4 uuid", key);
+    uuid[6] = (uuid[6] & 0x0f) | 0x80;
+    uuid[8] = (uuid[8] & 0x3f) | 0x80;
+    uuid
+}
+
+/// A step with a network has an input that nobody declared.
+fn reproducible(manifest: &Manifest) -> Reproducible {
+    let steps: Vec<String> =
+        manifest.run.iter().filter(|step| step.network).map(|step| step.command.clone()).collect();
+    if steps.is_empty() { Reproducible::Proven } else { Reproducible::Unproven { steps } }
+}
+
+/// An image of the store as a build's result.
+pub(crate) fn described(image: &Image, name: &str, cached: bool, duration: Duration) -> BuiltImage {
+    let record = image.record();
+    let layer = |layer: &smolvm_store::LayerRecord| BuiltLayer { name: layer.name.clone(), key: layer.key.clone(), cached };
+    BuiltImage {
+        name: name.to_owned(),
+        key: record.key.clone(),
+        cached,
+        kernel: image.kernel(),
+        initrd: image.initrd(),
+        rootfs: image.rootfs(),
+        boot_args: record.boot_args.clone(),
+        rootfs_blake3: record.rootfs.blake3.clone(),
+        size_bytes: record.rootfs.size,
+        disk_bytes: record.disk_bytes,
+        layers: record.layers.iter().map(layer).collect(),
+        duration,
+    }
+}

@@ -1,0 +1,142 @@
+//! Why a build failed, and whose business that is.
+
+use miette::Diagnostic;
+use smolvm_engine::EngineError;
+use smolvm_fetch::FetchError;
+use smolvm_manifest::Manifest;
+use smolvm_rootfs::Ext4Error;
+use smolvm_store::StoreError;
+use thiserror::Error;
+
+/// Whose business a failure is; the command line makes it an exit code.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FailureClass {
+    /// The build failed: a script, a step, a mirror, a damaged package.
+    Build,
+    /// The input is wrong: manifest or lock.
+    Input,
+    /// The host lacks something: user namespaces, space, a right clock.
+    Host,
+}
+
+/// Why a build failed.
+#[derive(Debug)]
+pub struct BuildError {
+    class: FailureClass,
+    diagnostic: Box<dyn Diagnostic + Send + Sync>,
+}
+
+impl BuildError {
+    /// A failure of this class with its report.
+    pub fn new(class: FailureClass, diagnostic: impl Diagnostic + Send + Sync + 'static) -> Self {
+        Self { class, diagnostic: Box::new(diagnostic) }
+    }
+
+    /// A failure of the build itself.
+    pub(crate) fn build(diagnostic: impl Diagnostic + Send + Sync + 'static) -> Self {
+        Self::new(FailureClass::Build, diagnostic)
+    }
+
+    /// A failure of the input.
+    pub(crate) fn input(diagnostic: impl Diagnostic + Send + Sync + 'static) -> Self {
+        Self::new(FailureClass::Input, diagnostic)
+    }
+
+    /// A failure of the host.
+    pub(crate) fn host(diagnostic: impl Diagnostic + Send + Sync + 'static) -> Self {
+        Self::new(FailureClass::Host, diagnostic)
+    }
+
+    /// A task of ours that did not come to its end.
+    pub(crate) fn panicked(error: tokio::task::JoinError) -> Self {
+        Self::build(Defect { error })
+    }
+
+    /// Whose business it is.
+    pub fn class(&self) -> FailureClass {
+        self.class
+    }
+
+    /// The report: message, code, help, source, labels.
+    pub fn diagnostic(&self) -> &(dyn Diagnostic + Send + Sync + 'static) {
+        &*self.diagnostic
+    }
+
+    /// The report, owned.
+    pub fn into_diagnostic(self) -> Box<dyn Diagnostic + Send + Sync> {
+        self.diagnostic
+    }
+}
+
+impl std::fmt::Display for BuildError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.diagnostic.fmt(f)
+    }
+}
+
+impl std::error::Error for BuildError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.diagnostic.source()
+    }
+}
+
+/// A failure without a better place: an input or output error of the machine.
+#[derive(Debug, Error, Diagnostic)]
+#[error("{doing} failed: {error}")]
+#[diagnostic(code(smolvm::build::io))]
+pub(crate) struct IoFailure {
+    pub(crate) doing: String,
+    pub(crate) error: std::io::Error,
+    #[help]
+    pub(crate) help: Option<String>,
+}
+
+/// A part of smolvm ended in a panic.
+#[derive(Debug, Error, Diagnostic)]
+#[error("smolvm itself failed: {error}")]
+#[diagnostic(code(smolvm::build::defect), help("this is a defect of smolvm; nothing was stored. Please report it with the Smolfile"))]
+struct Defect {
+    error: tokio::task::JoinError,
+}
+
+impl From<FetchError> for BuildError {
+    fn from(error: FetchError) -> Self {
+        Self::new(class_of_fetch(&error), error)
+    }
+}
+
+impl From<StoreError> for BuildError {
+    fn from(error: StoreError) -> Self {
+        Self::host(error)
+    }
+}
+
+impl BuildError {
+    /// A root file system that could not be written: too small a size is the Smolfile's business, the rest the host's.
+    pub(crate) fn of_ext4(error: Ext4Error, manifest: &Manifest) -> Self {
+        match error {
+            Ext4Error::TooSmall { .. } => {
+                let help = error.help().map(|help| help.to_string());
+                Self::input(manifest.document.error("/size", error.to_string(), help, "smolvm::build::size_too_small"))
+            }
+            error => Self::host(error),
+        }
+    }
+}
+
+/// Whose business an engine's failure is.
+pub(crate) fn class_of(error: &EngineError) -> FailureClass {
+    match error {
+        EngineError::Fetch(error) => class_of_fetch(error),
+        EngineError::Edit(_) | EngineError::Account(_) | EngineError::Wanted(_) => FailureClass::Input,
+        EngineError::Sandbox(_) | EngineError::Scratch(_) => FailureClass::Host,
+        _ => FailureClass::Build,
+    }
+}
+
+fn class_of_fetch(error: &FetchError) -> FailureClass {
+    match error {
+        FetchError::Cache { .. } | FetchError::DiskFull { .. } => FailureClass::Host,
+        _ => FailureClass::Build,
+    }
+}

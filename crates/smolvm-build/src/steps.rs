@@ -1,0 +1,86 @@
+//! What run steps get from the host, and how their failures are told.
+
+use std::collections::BTreeMap;
+
+use miette::Diagnostic;
+use smolvm_engine::{EngineError, StepSurroundings};
+use smolvm_manifest::{Manifest, Secret, SecretSource};
+use thiserror::Error;
+
+use crate::{BuildError, BuildOptions, Host};
+
+/// Proxy variables, in both spellings that programs look for.
+const PROXIES: [&str; 8] =
+    ["http_proxy", "https_proxy", "ftp_proxy", "no_proxy", "HTTP_PROXY", "HTTPS_PROXY", "FTP_PROXY", "NO_PROXY"];
+/// Where the host keeps its CA certificates: Debian and Alpine, Fedora, openSUSE.
+const CA_BUNDLES: [&str; 3] =
+    ["/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/ca-bundle.pem"];
+
+/// A secret that a run step needs and that cannot be had.
+#[derive(Debug, Error, Diagnostic)]
+#[error("the secret `{name}` has no value: {reason}")]
+#[diagnostic(code(smolvm::build::secret), help("{help}"))]
+struct MissingSecret {
+    name: String,
+    reason: String,
+    help: String,
+}
+
+/// Everything that the manifest's run steps may use of the host: nothing if there are none.
+pub(crate) fn surroundings(manifest: &Manifest, options: &BuildOptions) -> Result<StepSurroundings, BuildError> {
+    let mut surroundings = StepSurroundings { secrets: secrets(manifest, options)?, ..StepSurroundings::default() };
+    if manifest.run.iter().any(|step| step.network) {
+        let host = &options.host;
+        let proxy = |name: &&str| Some(((*name).to_owned(), host.variable(name)?.to_string_lossy().into_owned()));
+        surroundings.proxies = PROXIES.iter().filter_map(proxy).collect();
+        surroundings.resolv_conf = std::fs::read("/etc/resolv.conf").ok();
+        surroundings.ca_bundle = ca_bundle(host);
+    }
+    Ok(surroundings)
+}
+
+fn ca_bundle(host: &Host) -> Option<Vec<u8>> {
+    let named = host.variable("SSL_CERT_FILE").map(std::path::PathBuf::from);
+    named.into_iter().chain(CA_BUNDLES.map(Into::into)).find_map(|path| std::fs::read(path).ok())
+}
+
+/// The values of the secrets that steps name; the others are not even read.
+fn secrets(manifest: &Manifest, options: &BuildOptions) -> Result<BTreeMap<String, Secret>, BuildError> {
+    let folder = options.smolfile.parent().unwrap_or(std::path::Path::new(""));
+    let mut secrets = BTreeMap::new();
+    for name in manifest.run.iter().flat_map(|step| &step.secrets) {
+        let missing = |reason: String, help: String| {
+            BuildError::input(MissingSecret { name: name.clone(), reason, help })
+        };
+        let value = match manifest.secrets.get(name) {
+            Some(SecretSource::Environment(variable)) => {
+                let value = options.host.variable(variable).map(|value| value.to_string_lossy().into_owned().into_bytes());
+                value.ok_or_else(|| {
+                    missing(format!("the variable `{variable}` is not set"), format!("set it: {variable}=… smolvm build"))
+                })?
+            }
+            Some(SecretSource::File(path)) => std::fs::read(folder.join(path)).map_err(|error| {
+                missing(
+                    format!("`{}` cannot be read: {error}", path.display()),
+                    "put the value into that file, readable by you alone".to_owned(),
+                )
+            })?,
+            None => continue,
+        };
+        secrets.insert(name.clone(), Secret::new(value));
+    }
+    Ok(secrets)
+}
+
+/// An engine's failure, with the place in the Smolfile that it is about.
+pub(crate) fn failure(error: EngineError, manifest: &Manifest) -> BuildError {
+    let class = crate::error::class_of(&error);
+    match error.pointer() {
+        Some(pointer) => {
+            let help = error.help().map(|help| help.to_string());
+            let mistake = manifest.document.error(&pointer, error.to_string(), help, "smolvm::engine::step_failed");
+            BuildError::new(class, mistake)
+        }
+        None => BuildError::new(class, error),
+    }
+}

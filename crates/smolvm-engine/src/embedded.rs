@@ -1,0 +1,150 @@
+//! The embedded engine: installs packages by itself, in a sandbox, without Docker, apt, dpkg or root on the host.
+
+mod cancel;
+mod materialise;
+mod output;
+mod packages;
+mod step;
+
+use smolvm_manifest::RunStep;
+use smolvm_render::{Layer, Step};
+use smolvm_rootfs::{Inode, Kind, RootTree};
+use smolvm_sandbox::{Network, SandboxOptions, Session};
+use tokio::task::spawn_blocking;
+
+use self::cancel::Cancellation;
+use crate::edit::{Accounts, Editor};
+use crate::job::{Engine, Job};
+use crate::volatile::remove_traces;
+use crate::{EngineError, Event, Stage};
+
+/// Builds on Linux with nothing but user namespaces.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct EmbeddedEngine;
+
+impl Engine for EmbeddedEngine {
+    async fn build(&self, job: Job) -> Result<RootTree, EngineError> {
+        smolvm_sandbox::check_host()?;
+        let packages = packages::unpack_all(&job).await?;
+        let cancellation = Cancellation::default();
+        // Dropping this future (Ctrl-C) ends what runs in the sandbox; the thread below then comes to its end by itself.
+        let _cancel_when_dropped = cancellation.clone().on_drop();
+        spawn_blocking(move || Assembly::new(job, cancellation).run(packages)).await?
+    }
+}
+
+/// One image on its way from unpacked packages to a tree.
+struct Assembly {
+    job: Job,
+    cancellation: Cancellation,
+    editor: Editor,
+}
+
+impl Assembly {
+    fn new(job: Job, cancellation: Cancellation) -> Self {
+        let editor = Editor::new(job.epoch(), &job.local_files());
+        Self { job, cancellation, editor }
+    }
+
+    /// Every layer, in the canonical order.
+    fn run(mut self, packages: packages::Unpacked) -> Result<RootTree, EngineError> {
+        let mut session = self.session(Network::None)?;
+        packages::install(packages, &mut session, &self.job)?;
+        let installed = session.harvest()?;
+
+        let mut tree = installed.clone();
+        self.edit(&mut tree, &[Layer::Users, Layer::Files])?;
+
+        if self.job.recipe.steps.iter().any(|step| matches!(step, Step::Run(_))) {
+            session.place(&materialise::changes(&installed, &tree, self.job.scratch())?)?;
+            session = self.run_steps(session, &tree)?;
+            tree = session.harvest()?;
+        }
+        session.close();
+
+        remove_traces(&mut tree, &self.editor.kept);
+        self.edit(&mut tree, &[Layer::Identity])?;
+        add_static_devices(&mut tree, self.job.epoch())?;
+        Accounts::read(&tree)?.write(&mut tree, self.job.epoch())?;
+        tree.clamp_times(self.job.epoch());
+        Ok(tree)
+    }
+
+    fn edit(&mut self, tree: &mut RootTree, layers: &[Layer]) -> Result<(), EngineError> {
+        for step in self.job.recipe.steps.iter().filter(|step| layers.contains(&step.layer())) {
+            self.editor.apply(tree, step)?;
+        }
+        Ok(())
+    }
+
+    fn run_steps(&self, mut session: Session, tree: &RootTree) -> Result<Session, EngineError> {
+        let accounts = Accounts::read(tree)?;
+        let steps: Vec<&RunStep> = self
+            .job
+            .recipe
+            .steps
+            .iter()
+            .filter_map(|step| if let Step::Run(step) = step { Some(step) } else { None })
+            .collect();
+        let mut network = Network::None;
+        for (index, step) in steps.iter().enumerate() {
+            self.job.events.send(Event::StageProgress {
+                stage: Stage::Run,
+                done: index as u64,
+                total: steps.len() as u64,
+                item: step.command.clone(),
+            });
+            let wanted = if step.network { Network::Host } else { Network::None };
+            if wanted != network {
+                session.close();
+                session = self.session(wanted)?;
+                network = wanted;
+            }
+            let login = accounts.login(&step.user, &format!("run[{index}]"))?;
+            step::run(&mut session, index, step, &login, &self.job.surroundings, &self.job.events)?;
+        }
+        Ok(session)
+    }
+
+    fn session(&self, network: Network) -> Result<Session, EngineError> {
+        let session = smolvm_sandbox::start(&SandboxOptions {
+            scratch: self.job.scratch().to_owned(),
+            network,
+            hostname: self.job.locked.manifest.hostname.clone(),
+        })?;
+        self.cancellation.watch(session.canceller());
+        Ok(session)
+    }
+}
+
+/// The nodes that a kernel without devtmpfs, or a program that runs before it is mounted, needs. They are data: nobody has to
+/// be root to put them into an image. Numbers: Linux, Documentation/admin-guide/devices.txt.
+fn add_static_devices(tree: &mut RootTree, epoch: i64) -> Result<(), EngineError> {
+    const NODES: [(&str, u32, u32, u32); 8] = [
+        ("console", 0o600, 5, 1),
+        ("full", 0o666, 1, 7),
+        ("null", 0o666, 1, 3),
+        ("ptmx", 0o666, 5, 2),
+        ("random", 0o666, 1, 8),
+        ("tty", 0o666, 5, 0),
+        ("urandom", 0o666, 1, 9),
+        ("zero", 0o666, 1, 5),
+    ];
+    const LINKS: [(&str, &str); 4] =
+        [("fd", "/proc/self/fd"), ("stdin", "/proc/self/fd/0"), ("stdout", "/proc/self/fd/1"), ("stderr", "/proc/self/fd/2")];
+    let mut nodes: Vec<(String, Kind, u32)> = Vec::new();
+    for (name, mode, major, minor) in NODES {
+        nodes.push((format!("dev/{name}"), Kind::CharDevice { major, minor }, mode));
+    }
+    for (name, target) in LINKS {
+        nodes.push((format!("dev/{name}"), Kind::Symlink(target.to_owned()), 0o777));
+    }
+    for folder in ["dev/pts", "dev/shm"] {
+        nodes.push((folder.to_owned(), Kind::Directory, 0o755));
+    }
+    for (path, kind, mode) in nodes {
+        tree.create_parents(&path, epoch)?;
+        tree.insert(&path, Inode::new(kind, mode, 0, 0, epoch))?;
+    }
+    Ok(())
+}

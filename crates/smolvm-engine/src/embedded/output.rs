@@ -1,0 +1,118 @@
+//! What a command prints: streamed line by line, its end kept for the report, secrets blotted out.
+
+use std::collections::VecDeque;
+
+use crate::{Event, Events};
+
+/// Lines of a failed command that the report shows.
+const LINES_SHOWN: usize = 40;
+/// A longer line is cut into pieces of this many bytes.
+const LONGEST_LINE: usize = 8 << 10;
+/// What stands where a secret was.
+const BLOT: &str = "********";
+
+/// Takes a command's output as it comes.
+pub(super) struct Output<'a> {
+    source: &'a str,
+    secrets: Vec<String>,
+    events: &'a Events,
+    unfinished: Vec<u8>,
+    tail: VecDeque<String>,
+}
+
+impl<'a> Output<'a> {
+    /// `secrets` are values that the command knows and nobody else may see.
+    pub(super) fn new(source: &'a str, secrets: impl IntoIterator<Item = Vec<u8>>, events: &'a Events) -> Self {
+        let mut secrets: Vec<String> = secrets
+            .into_iter()
+            .flat_map(|secret| {
+                String::from_utf8_lossy(&secret).lines().map(|line| line.trim().to_owned()).collect::<Vec<_>>()
+            })
+            .filter(|line| !line.is_empty())
+            .collect();
+        secrets.sort_by_key(|line| std::cmp::Reverse(line.len()));
+        Self { source, secrets, events, unfinished: Vec::new(), tail: VecDeque::new() }
+    }
+
+    pub(super) fn feed(&mut self, bytes: &[u8]) {
+        self.unfinished.extend_from_slice(bytes);
+        while let Some(end) = self.unfinished.iter().position(|byte| *byte == b'\n') {
+            let line: Vec<u8> = self.unfinished.drain(..=end).collect();
+            self.line(&line[..end]);
+        }
+        if self.unfinished.len() > LONGEST_LINE {
+            let line = std::mem::take(&mut self.unfinished);
+            self.line(&line);
+        }
+    }
+
+    /// The last lines.
+    pub(super) fn finish(mut self) -> String {
+        if !self.unfinished.is_empty() {
+            let line = std::mem::take(&mut self.unfinished);
+            self.line(&line);
+        }
+        Vec::from(self.tail).join("\n")
+    }
+
+    fn line(&mut self, bytes: &[u8]) {
+        let mut line = String::from_utf8_lossy(bytes).trim_end_matches('\r').to_owned();
+        for secret in &self.secrets {
+            line = line.replace(secret, BLOT);
+        }
+        if self.tail.len() == LINES_SHOWN {
+            self.tail.pop_front();
+        }
+        self.tail.push_back(line.clone());
+        self.events.send(Event::Output { source: self.source.to_owned(), line });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Arc, Mutex};
+
+    use super::*;
+
+    #[test]
+    fn lines_are_whole_and_secrets_are_not_in_them() {
+        let seen = Arc::new(Mutex::new(Vec::new()));
+        let events = Events::new({
+            let seen = Arc::clone(&seen);
+            move |event| {
+                if let Event::Output { line, .. } = event {
+                    seen.lock().unwrap().push(line);
+                }
+            }
+        });
+        let mut output = Output::new("make", [b"canary-1\ncanary-2\n".to_vec()], &events);
+        output.feed(b"first li");
+        output.feed(b"ne\nTOKEN=canary-1");
+        output.feed(b" canary-2\r\nlast");
+        let wanted = ["first line", "TOKEN=******** ********", "last"];
+        assert_eq!(output.finish(), wanted.join("\n"));
+        assert_eq!(*seen.lock().unwrap(), wanted);
+    }
+
+    #[test]
+    fn only_the_end_is_kept() {
+        let events = Events::silent();
+        let mut output = Output::new("make", [], &events);
+        for number in 0..100 {
+            output.feed(format!("{number}\n").as_bytes());
+        }
+        let tail = output.finish();
+        assert_eq!(tail.lines().count(), LINES_SHOWN);
+        assert!(tail.ends_with("98\n99"));
+    }
+
+    #[test]
+    fn a_line_without_end_does_not_fill_the_memory() {
+        let events = Events::silent();
+        let mut output = Output::new("yes", [], &events);
+        for _ in 0..1000 {
+            output.feed(&[b'y'; 1000]);
+            assert!(output.unfinished.len() <= LONGEST_LINE);
+        }
+    }
+}

@@ -1,0 +1,83 @@
+//! Why an engine could not build.
+
+use miette::Diagnostic;
+use smolvm_fetch::{FetchError, WantedError};
+use smolvm_packages::deb::install::InstallError;
+use smolvm_packages::deb::unpack::UnpackError;
+use smolvm_rootfs::TreeError;
+use smolvm_sandbox::{CommandStatus, SandboxError};
+use thiserror::Error;
+
+use crate::edit::{AccountError, EditError};
+
+/// Why an engine could not build.
+#[derive(Debug, Error, Diagnostic)]
+#[non_exhaustive]
+pub enum EngineError {
+    /// A package could not be had.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Fetch(#[from] FetchError),
+    /// A package could not be unpacked.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Unpack(#[from] UnpackError),
+    /// A package could not be installed.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Install(#[from] InstallError),
+    /// The sandbox.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Sandbox(#[from] SandboxError),
+    /// A user or file could not be put into the tree.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Edit(#[from] EditError),
+    /// An account that a step names.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Account(#[from] AccountError),
+    /// A run step that ended with an error.
+    #[error("run[{index}] failed with {status}:\n  {command}\nIts last lines were:\n{output}")]
+    #[diagnostic(
+        code(smolvm::engine::step_failed),
+        help("the step runs as `/bin/sh -ec`, in the image, with its own `env`; `smolvm render` shows every step")
+    )]
+    StepFailed {
+        /// Which one.
+        index: usize,
+        /// Its command.
+        command: String,
+        /// How it ended.
+        status: CommandStatus,
+        /// The end of its output, secrets blotted out.
+        output: String,
+    },
+    /// A lock that names an impossible path or digest.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Wanted(#[from] WantedError),
+    /// The tree refused a path.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Tree(#[from] TreeError),
+    /// A part of smolvm ended in a panic.
+    #[error("smolvm itself failed: {0}")]
+    #[diagnostic(code(smolvm::engine::defect), help("this is a defect of smolvm; please report it with the Smolfile"))]
+    Defect(#[from] tokio::task::JoinError),
+    /// The scratch folder.
+    #[error("cannot work in the scratch folder: {0}")]
+    #[diagnostic(code(smolvm::engine::scratch))]
+    Scratch(#[from] std::io::Error),
+}
+
+impl EngineError {
+    /// The part of the Smolfile that this is about, as a JSON pointer.
+    pub fn pointer(&self) -> Option<String> {
+        match self {
+            Self::StepFailed { index, .. } => Some(format!("/run/{index}")),
+            _ => None,
+        }
+    }
+}
