@@ -42,7 +42,7 @@ impl Index {
         for number in [MAGIC, VERSION, 0] {
             output.extend(number.to_be_bytes());
         }
-        let entries: Vec<(&[u8], &[(u32, String)])> =
+        let entries: Vec<Entry<'_>> =
             self.entries.iter().map(|(key, values)| (key.as_slice(), values.as_slice())).collect();
         let root = write_node(&entries, 0, &mut output);
         output[8..12].copy_from_slice(&root.to_be_bytes());
@@ -50,8 +50,11 @@ impl Index {
     }
 }
 
+/// A key and its values.
+type Entry<'index> = (&'index [u8], &'index [(u32, String)]);
+
 /// Writes the node of all keys that begin with the same `depth` bytes, sorted, and returns the pointer to it.
-fn write_node(entries: &[(&[u8], &[(u32, String)])], depth: usize, output: &mut Vec<u8>) -> u32 {
+fn write_node(entries: &[Entry<'_>], depth: usize, output: &mut Vec<u8>) -> u32 {
     let Some((first, _)) = entries.first() else {
         return u32::try_from(output.len()).unwrap_or_default();
     };

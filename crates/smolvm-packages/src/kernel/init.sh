@@ -4,9 +4,18 @@
 
 busybox=/bin/busybox
 
+# Through the kernel's log where it can be: what a terminal still holds back is lost when the kernel panics.
+say() {
+	if [ -c /dev/kmsg ]; then
+		echo "<2>smolvm-initrd: $1" > /dev/kmsg
+	else
+		echo "smolvm-initrd: $1" > /dev/console
+	fi
+}
+
 # The kernel panics when its first process ends, and then does what panic= says: reboot, or stay.
 fail() {
-	echo "smolvm-initrd: cannot boot: $1" > /dev/console
+	say "cannot boot: $1"
 	exit 1
 }
 
@@ -46,13 +55,17 @@ for module in /modules/*.ko; do
 	for word in $command_line; do
 		case $word in "$name".*=*) options="$options ${word#*.}" ;; esac
 	done
-	$busybox insmod "$module" $options || echo "smolvm-initrd: module $name was not loaded" > /dev/console
+	$busybox insmod "$module" $options || say "module $name was not loaded"
 done
 
 # In tenths of a second.
 left=${wait}0
 until [ -b "$root" ]; do
-	[ "$left" -gt 0 ] || fail "the root disk $root did not appear within $wait s; there are: $(cd /sys/class/block 2> /dev/null && echo *)"
+	if [ "$left" -le 0 ]; then
+		there=
+		for device in /dev/*; do [ -b "$device" ] && there="$there $device"; done
+		fail "the root disk $root did not appear within $wait s; there is:${there:- no disk}"
+	fi
 	left=$((left - 1))
 	$busybox sleep 0.1
 done

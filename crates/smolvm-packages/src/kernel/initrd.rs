@@ -12,7 +12,7 @@ const INIT: &str = include_str!("init.sh");
 
 pub(super) fn write(kernel: &Kernel, closure: &Closure, busybox: &[u8], epoch: i64) -> io::Result<Vec<u8>> {
     let mut archive = CpioWriter::new(Vec::with_capacity(busybox.len() + (4 << 20)), epoch);
-    for folder in ["bin", "dev", "modules", "newroot", "proc", "sys"] {
+    for folder in ["bin", "dev", "modules", "newroot", "proc"] {
         archive.directory(folder, 0o755)?;
     }
     // What /init prints before it mounts /dev goes here.
