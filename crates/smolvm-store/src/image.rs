@@ -4,9 +4,9 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::key::BuildKey;
 use crate::lock::Locked;
 use crate::record::{BlobRecord, ImageRecord, hash};
+use smolvm_manifest::BuildKey;
 
 /// A whole image, which nobody can remove for as long as this or a clone of it lives.
 #[derive(Debug, Clone)]

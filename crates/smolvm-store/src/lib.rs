@@ -28,7 +28,6 @@
 mod durable;
 mod error;
 mod image;
-mod key;
 mod lock;
 mod names;
 mod record;
@@ -39,9 +38,9 @@ mod store;
 
 pub use error::StoreError;
 pub use image::{Damage, Image};
-pub use key::{BadKey, BuildKey};
 pub use record::{BlobRecord, ImageRecord, LayerRecord, Reproducible};
 pub use remove::Removed;
 pub use scratch::{Scratch, Swept};
+pub use smolvm_manifest::BuildKey;
 pub use staging::Staging;
 pub use store::{BuildLock, ListedImage, Store};

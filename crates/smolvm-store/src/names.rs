@@ -8,8 +8,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::durable::{sync_folder, write_file};
 use crate::error::StoreError;
-use crate::key::BuildKey;
 use crate::lock::Locked;
+use smolvm_manifest::BuildKey;
 
 /// The folder of names.
 #[derive(Debug, Clone)]

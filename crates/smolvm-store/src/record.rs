@@ -24,6 +24,8 @@ pub struct ImageRecord {
     pub boot_args: String,
     /// The words of that command line that the Smolfile added.
     pub extra_boot_args: Vec<String>,
+    /// Whether it has SSH.
+    pub ssh: bool,
     /// The kernel.
     pub kernel: BlobRecord,
     /// The initial ram disk.

@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use crate::durable::{remove_folder, rename, sync_folder};
 use crate::error::StoreError;
-use crate::key::BuildKey;
 use crate::lock::Locked;
 use crate::store::{Resolved, Store};
+use smolvm_manifest::BuildKey;
 
 /// Listings and lookups hold a lease for a moment; that is no use worth refusing for.
 const PATIENCE: Duration = Duration::from_millis(500);

@@ -9,10 +9,10 @@ use std::time::SystemTime;
 use crate::durable::{remove_folder, rename, seal, sync_folder, write_file};
 use crate::error::StoreError;
 use crate::image::{Image, Miss, what_is_wrong};
-use crate::key::BuildKey;
 use crate::names::{check_name, entries};
 use crate::record::ImageRecord;
 use crate::store::{BuildLock, Store};
+use smolvm_manifest::BuildKey;
 
 /// An image being put together. Dropping it throws it away.
 #[derive(Debug)]

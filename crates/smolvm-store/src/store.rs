@@ -7,10 +7,10 @@ use std::time::SystemTime;
 use crate::durable::write_file;
 use crate::error::StoreError;
 use crate::image::{Damage, Image, Miss};
-use crate::key::BuildKey;
 use crate::lock::Locked;
 use crate::names::{Named, Names, check_name, entries};
 use crate::record::ImageRecord;
+use smolvm_manifest::BuildKey;
 
 /// What `VERSION` says in a store that this code can read.
 const VERSION: &str = "smolvm-store 1";

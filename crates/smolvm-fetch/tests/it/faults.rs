@@ -11,7 +11,7 @@ use crate::support::{Bench, content, mirror, mirrors, nobody, wanted, wanted_at}
 async fn a_mirror_that_refuses_is_asked_again_and_named_in_the_error() {
     let (bench, content) = (Bench::new(), content(1000));
     let mirror = nobody().await;
-    let error = bench.fetcher().fetch(&wanted(&content), &[mirror.clone()]).await.unwrap_err();
+    let error = bench.fetcher().fetch(&wanted(&content), std::slice::from_ref(&mirror)).await.unwrap_err();
     assert!(matches!(&error, FetchError::Unavailable { failures, .. } if failures[0].attempts == 4), "{error:?}");
     let text = error.to_string();
     assert!(text.contains(&mirror.to_string()) && text.contains("onnection refused"), "{text}");
@@ -75,7 +75,7 @@ async fn a_mirror_that_falls_silent_is_asked_for_the_rest() {
         move |request| match request.number {
             0 => {
                 let mut pieces = cut(&content, 100_000, &[]);
-                pieces.push(Piece::Wait(Duration::from_secs(60)));
+                pieces.push(Piece::Wait(Duration::from_mins(1)));
                 pieces
             }
             _ => file(request, &content, &[]),
@@ -92,7 +92,7 @@ async fn a_mirror_that_falls_silent_is_asked_for_the_rest() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_mirror_that_never_answers_is_given_up() {
     let (bench, content) = (Bench::new(), content(1000));
-    let server = Server::start(|_| vec![Piece::Wait(Duration::from_secs(60))]).await;
+    let server = Server::start(|_| vec![Piece::Wait(Duration::from_mins(1))]).await;
     let mut options = bench.options();
     options.timeouts.answer = Duration::from_millis(100);
     let error = Fetcher::new(options).fetch(&wanted(&content), &mirrors(&[&server])).await.unwrap_err();
@@ -264,7 +264,7 @@ async fn a_file_of_unknown_size_has_a_limit() {
     let mut unsized_file = Wanted { size: None, max_size: 10_000, path: String::new(), ..wanted(&content) };
     let address = Mirror::of_file(&format!("{}/vmlinux?signature=abc", server.address())).unwrap();
     let bench = Bench::new();
-    bench.fetcher().fetch(&unsized_file, &[address.clone()]).await.unwrap();
+    bench.fetcher().fetch(&unsized_file, std::slice::from_ref(&address)).await.unwrap();
     assert_eq!(server.requests()[0].path, "/vmlinux?signature=abc");
 
     unsized_file.max_size = 9_999;

@@ -1,5 +1,7 @@
 //! The fetcher against mirrors that misbehave in every way that mirrors do.
 
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
+
 mod cache;
 mod concurrent;
 mod disk_full;

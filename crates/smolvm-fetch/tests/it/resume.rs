@@ -160,7 +160,7 @@ async fn a_download_that_was_dropped_is_resumed_by_the_next() {
         move |request| match request.number {
             0 => {
                 let mut pieces = cut(&content, 300_000, &[]);
-                pieces.push(Piece::Wait(Duration::from_secs(60)));
+                pieces.push(Piece::Wait(Duration::from_mins(1)));
                 pieces
             }
             _ => file(request, &content, &[]),
@@ -169,7 +169,7 @@ async fn a_download_that_was_dropped_is_resumed_by_the_next() {
     .await;
     let (wanted, mirrors) = (wanted(&content), mirrors(&[&server]));
     let mut options = bench.options();
-    options.timeouts.idle = Duration::from_secs(60);
+    options.timeouts.idle = Duration::from_mins(1);
     let fetcher = Fetcher::new(options);
     let stopped = tokio::time::timeout(Duration::from_millis(400), fetcher.fetch(&wanted, &mirrors)).await;
     assert!(stopped.is_err(), "it hangs until it is dropped");

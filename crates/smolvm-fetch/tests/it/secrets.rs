@@ -1,5 +1,7 @@
 //! A password in a mirror's address reaches that mirror, and nothing else.
 
+use std::fmt::Write as _;
+
 use crate::server::{Server, answer, cut, file};
 use crate::support::{Bench, content, mirror, wanted};
 
@@ -27,7 +29,7 @@ async fn a_password_is_sent_to_its_mirror_and_shown_nowhere() {
     let with_password = |address: &str| mirror(&address.replace("http://", &format!("http://me:{CANARY}@")));
     let bench = Bench::new();
     let secret = with_password(server.address());
-    bench.fetcher().fetch(&wanted(&content), &[secret.clone()]).await.unwrap();
+    bench.fetcher().fetch(&wanted(&content), std::slice::from_ref(&secret)).await.unwrap();
     // base64 of "me:c4n4ry"
     assert!(server.requests().iter().all(|request| request.header("authorization") == Some("Basic bWU6YzRuNHJ5")));
     assert!(other.requests().iter().all(|request| request.header("authorization").is_none()), "another machine");
@@ -38,7 +40,7 @@ async fn a_password_is_sent_to_its_mirror_and_shown_nowhere() {
     for address in [circle.address(), &nobody] {
         let bench = Bench::new();
         let error = bench.fetcher().fetch(&wanted(&content), &[with_password(address)]).await.unwrap_err();
-        shown.push_str(&format!("{error} {error:?} {:?}", bench.events()));
+        let _ = write!(shown, "{error} {error:?} {:?}", bench.events());
     }
     assert!(shown.contains("***@"));
     assert!(!shown.contains(CANARY) && !shown.contains("bWU6YzRuNHJ5"), "{shown}");

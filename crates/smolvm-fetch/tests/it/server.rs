@@ -1,5 +1,6 @@
 //! A mirror on loopback that answers exactly as a test says, down to the bytes on the wire.
 
+use std::fmt::Write as _;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -114,7 +115,7 @@ pub(crate) fn answer(status: &str, headers: &[(&str, &str)], body: &[u8]) -> Vec
 pub(crate) fn head(status: &str, headers: &[(&str, &str)]) -> Piece {
     let mut text = format!("HTTP/1.1 {status}\r\nConnection: close\r\n");
     for (name, value) in headers {
-        text.push_str(&format!("{name}: {value}\r\n"));
+        let _ = write!(text, "{name}: {value}\r\n");
     }
     text.push_str("\r\n");
     Piece::Bytes(text.into_bytes())
