@@ -11,7 +11,7 @@ use smolvm_store::{BuildKey, Image, Store};
 use crate::commit::{commit, described};
 use crate::error::IoFailure;
 use crate::surroundings::HostSurroundings;
-use crate::{BuildError, BuildOptions, BuiltImage, Event, Events};
+use crate::{BuildError, BuildOptions, BuiltImage, Event, Events, Stage};
 // The module alone: the function of that name is made here.
 use crate::resolve::{self};
 use crate::{check_supported, kernel, output, steps, work};
@@ -96,7 +96,10 @@ async fn lock(
 ) -> Result<LockedManifest, BuildError> {
     match resolve::read_lock(&manifest, options, events)? {
         Some(lock) => LockedManifest::new(manifest, lock).map_err(BuildError::input),
-        None => resolve::resolve_now(manifest, options, &sources.fetcher, &sources.mirrors, events).await,
+        None => {
+            let resolving = resolve::resolve_now(manifest, options, &sources.fetcher, &sources.mirrors);
+            events.stage_async(Stage::Resolve, resolving).await
+        }
     }
 }
 

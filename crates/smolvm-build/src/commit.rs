@@ -1,7 +1,7 @@
 //! Root file system, kernel and record, put together and into the store.
 
 use std::path::Path;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, SystemTime};
 
 use smolvm_engine::Job;
 use smolvm_manifest::{KernelSource, Manifest, Size};
@@ -12,7 +12,7 @@ use tokio::task::spawn_blocking;
 
 use crate::error::IoFailure;
 use crate::kernel::Kernel;
-use crate::{BuildError, BuiltImage, BuiltLayer, Event, Stage};
+use crate::{BuildError, BuiltImage, BuiltLayer, Stage};
 
 /// What the file system is called.
 const LABEL: &str = "smolvm";
@@ -31,13 +31,9 @@ pub(crate) async fn commit(
         let staging = store.stage(&turn)?;
         let folder = staging.path().to_owned();
 
-        let started = Instant::now();
-        job.events.send(Event::StageStarted(Stage::Write));
-        let (rootfs, disk_bytes) = write_rootfs(&tree, &job.locked.manifest, job.epoch(), turn.key().as_str(), &folder)?;
-        job.events.send(Event::StageFinished(Stage::Write, started.elapsed()));
-
-        let started = Instant::now();
-        job.events.send(Event::StageStarted(Stage::Commit));
+        let (rootfs, disk_bytes) = job.events.stage(Stage::Write, || {
+            write_rootfs(&tree, &job.locked.manifest, job.epoch(), turn.key().as_str(), &folder)
+        })?;
         let kernel_source = match job.locked.lock.kernel.from {
             KernelSource::Distro => "distro",
             KernelSource::Debian => "debian",
@@ -61,9 +57,7 @@ pub(crate) async fn commit(
             packages: job.locked.lock.packages.len() as u64,
             layers: Vec::new(),
         };
-        let image = staging.commit(&record, created)?;
-        job.events.send(Event::StageFinished(Stage::Commit, started.elapsed()));
-        Ok(image)
+        job.events.stage(Stage::Commit, || staging.commit(&record, created).map_err(BuildError::from))
     };
     spawn_blocking(work).await.map_err(BuildError::panicked)?
 }
@@ -122,15 +116,15 @@ fn uuid(key: &str) -> [u8; 16] {
 
 /// A step with a network has an input that nobody declared.
 fn reproducible(manifest: &Manifest) -> Reproducible {
-    let steps: Vec<String> =
-        manifest.run.iter().filter(|step| step.network).map(|step| step.command.clone()).collect();
+    let steps: Vec<String> = manifest.run.iter().filter(|step| step.network).map(|step| step.command.clone()).collect();
     if steps.is_empty() { Reproducible::Proven } else { Reproducible::Unproven { steps } }
 }
 
 /// An image of the store as a build's result.
 pub(crate) fn described(image: &Image, name: &str, cached: bool, duration: Duration) -> BuiltImage {
     let record = image.record();
-    let layer = |layer: &smolvm_store::LayerRecord| BuiltLayer { name: layer.name.clone(), key: layer.key.clone(), cached };
+    let layer =
+        |layer: &smolvm_store::LayerRecord| BuiltLayer { name: layer.name.clone(), key: layer.key.clone(), cached };
     BuiltImage {
         name: name.to_owned(),
         key: record.key.clone(),

@@ -94,7 +94,10 @@ pub(crate) struct IoFailure {
 /// A part of smolvm ended in a panic.
 #[derive(Debug, Error, Diagnostic)]
 #[error("smolvm itself failed: {error}")]
-#[diagnostic(code(smolvm::build::defect), help("this is a defect of smolvm; nothing was stored. Please report it with the Smolfile"))]
+#[diagnostic(
+    code(smolvm::build::defect),
+    help("this is a defect of smolvm; nothing was stored. Please report it with the Smolfile")
+)]
 struct Defect {
     error: tokio::task::JoinError,
 }

@@ -50,8 +50,7 @@ pub(crate) fn sources(release: &Release, repositories: &[Repository]) -> Result<
         });
     }
     for repository in repositories {
-        let keyring =
-            if repository.signed_by.is_empty() { Arc::clone(&built_in) } else { own_keyring(repository)? };
+        let keyring = if repository.signed_by.is_empty() { Arc::clone(&built_in) } else { own_keyring(repository)? };
         let components = if repository.components.is_empty() {
             release.suites[0].components.iter().map(|&component| component.to_owned()).collect()
         } else {
@@ -131,9 +130,8 @@ async fn read_packages(
 ) -> Result<PackageIndex, BuildError> {
     let SuiteSource { archive, suite, .. } = source;
     let name = format!("{archive} {suite} package index");
-    let wanted = |path: &str| {
-        Wanted::new(&name, path, Some(file.size), &hex::encode(file.sha256)).map_err(BuildError::build)
-    };
+    let wanted =
+        |path: &str| Wanted::new(&name, path, Some(file.size), &hex::encode(file.sha256)).map_err(BuildError::build);
     let by_hash = fetcher.fetch(&wanted(&file.path)?, mirrors.of(archive)).await;
     let verified = match by_hash {
         Err(_) if file.path != file.plain_path => fetcher.fetch(&wanted(&file.plain_path)?, mirrors.of(archive)).await,

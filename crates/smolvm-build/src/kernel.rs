@@ -1,7 +1,5 @@
 //! The kernel: its package fetched and unpacked beside the image's, and the initrd made of it.
 
-use std::time::Instant;
-
 use smolvm_engine::Job;
 use smolvm_fetch::Wanted;
 use smolvm_manifest::{LockedPackage, Modules};
@@ -11,7 +9,7 @@ use smolvm_rootfs::RootTree;
 use tokio::task::spawn_blocking;
 
 use crate::error::IoFailure;
-use crate::{BuildError, Event, Stage};
+use crate::{BuildError, Stage};
 
 /// A kernel, ready to be stored.
 #[derive(Debug)]
@@ -27,8 +25,10 @@ pub(crate) struct Kernel {
 
 /// Fetches and unpacks what the lock says, and makes the initrd.
 pub(crate) async fn prepare(job: &Job) -> Result<Kernel, BuildError> {
-    let started = Instant::now();
-    job.events.send(Event::StageStarted(Stage::Kernel));
+    job.events.stage_async(Stage::Kernel, fetch_and_assemble(job)).await
+}
+
+async fn fetch_and_assemble(job: &Job) -> Result<Kernel, BuildError> {
     let lock = &job.locked.lock.kernel;
     let mut kernel_files = Vec::new();
     for package in &lock.packages {
@@ -41,9 +41,7 @@ pub(crate) async fn prepare(job: &Job) -> Result<Kernel, BuildError> {
     };
     let epoch = job.epoch();
     let make = move || assemble(&kernel_files, &busybox, modules, epoch);
-    let kernel = spawn_blocking(make).await.map_err(BuildError::panicked)??;
-    job.events.send(Event::StageFinished(Stage::Kernel, started.elapsed()));
-    Ok(kernel)
+    spawn_blocking(make).await.map_err(BuildError::panicked)?
 }
 
 /// The files of a package, unpacked. Not among the image's own: one package may be in both.

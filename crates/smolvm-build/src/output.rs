@@ -29,7 +29,11 @@ struct BootConfiguration<'a> {
 pub(crate) fn deliver(image: &BuiltImage, folder: &Path) -> Result<(), BuildError> {
     let failed = |error: io::Error| {
         let help = "make sure that the folder can be written and has room; the image itself is in the store".to_owned();
-        BuildError::host(IoFailure { doing: format!("putting the image into `{}`", folder.display()), error, help: Some(help) })
+        BuildError::host(IoFailure {
+            doing: format!("putting the image into `{}`", folder.display()),
+            error,
+            help: Some(help),
+        })
     };
     let names = ("vmlinuz", "initrd", "rootfs.ext4");
     let configuration = BootConfiguration {
@@ -67,7 +71,8 @@ fn copy(from: &Path, to: &Path) -> io::Result<()> {
 
 fn replace(path: &Path, write: impl FnOnce(&mut File) -> io::Result<()>) -> io::Result<()> {
     let partial = path.with_extension("partial");
-    let outcome = File::create(&partial).and_then(|mut file| write(&mut file)).and_then(|()| fs_err::rename(&partial, path));
+    let outcome =
+        File::create(&partial).and_then(|mut file| write(&mut file)).and_then(|()| fs_err::rename(&partial, path));
     if outcome.is_err() {
         let _ = fs_err::remove_file(&partial);
     }

@@ -13,13 +13,17 @@ use thiserror::Error;
 use tokio::task::spawn_blocking;
 
 use crate::error::IoFailure;
-use crate::{BuildError, BuildOptions, Event, Events, Host, Stage, indexes};
+use crate::{BuildError, BuildOptions, Event, Events, Host, indexes};
 
 /// Whose kernel `kernel: debian` means.
 const DEBIAN_KERNEL: Distro = Distro::DebianTrixie;
 
 /// The lock beside the manifest, if there is one and it answers what the manifest asks.
-pub(crate) fn read_lock(manifest: &Manifest, options: &BuildOptions, events: &Events) -> Result<Option<Lock>, BuildError> {
+pub(crate) fn read_lock(
+    manifest: &Manifest,
+    options: &BuildOptions,
+    events: &Events,
+) -> Result<Option<Lock>, BuildError> {
     let path = options.lock_path();
     let text = match std::fs::read_to_string(&path) {
         Ok(text) => text,
@@ -48,10 +52,7 @@ pub(crate) async fn resolve_now(
     options: &BuildOptions,
     fetcher: &Fetcher,
     mirrors: &Mirrors,
-    events: &Events,
 ) -> Result<LockedManifest, BuildError> {
-    let started = std::time::Instant::now();
-    events.send(Event::StageStarted(Stage::Resolve));
     let release = release_of(&manifest);
     let now = options.host.unix_time();
     let sources = indexes::sources(release, &manifest.repositories)?;
@@ -60,16 +61,16 @@ pub(crate) async fn resolve_now(
         indexes::read(sources, manifest.arch, fetcher, mirrors, now),
         kernel_indexes(foreign_kernel, &manifest, fetcher, mirrors, now),
     )?;
-    let (lock, manifest) = spawn_blocking(move || choose(&manifest, release, own, foreign).map(|lock| (lock, manifest)))
-        .await
-        .map_err(BuildError::panicked)??;
+    let (lock, manifest) =
+        spawn_blocking(move || choose(&manifest, release, own, foreign).map(|lock| (lock, manifest)))
+            .await
+            .map_err(BuildError::panicked)??;
     let path = options.lock_path();
     crate::files::write_whole(&path, lock.to_text().as_bytes()).map_err(|error| {
         let doing = format!("writing the lock `{}`", path.display());
         let help = Some("the lock is kept beside the Smolfile: make that folder writable".to_owned());
         BuildError::host(IoFailure { doing, error, help })
     })?;
-    events.send(Event::StageFinished(Stage::Resolve, started.elapsed()));
     LockedManifest::new(manifest, lock).map_err(BuildError::input)
 }
 
@@ -151,7 +152,9 @@ struct ClockBehind;
 pub(crate) fn mirrors(manifest: &Manifest, options: &BuildOptions) -> Result<Mirrors, BuildError> {
     let host = &options.host;
     let config = match host.config_path().map(|path| (std::fs::read_to_string(&path), path)) {
-        Some((Ok(text), path)) => Config::parse(&path.display().to_string(), &text).map_err(|error| BuildError::input(*error))?,
+        Some((Ok(text), path)) => {
+            Config::parse(&path.display().to_string(), &text).map_err(|error| BuildError::input(*error))?
+        }
         _ => Config::default(),
     };
     let mut releases = vec![release_of(manifest)];

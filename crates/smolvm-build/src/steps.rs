@@ -49,14 +49,17 @@ fn secrets(manifest: &Manifest, options: &BuildOptions) -> Result<BTreeMap<Strin
     let folder = options.smolfile.parent().unwrap_or(std::path::Path::new(""));
     let mut secrets = BTreeMap::new();
     for name in manifest.run.iter().flat_map(|step| &step.secrets) {
-        let missing = |reason: String, help: String| {
-            BuildError::input(MissingSecret { name: name.clone(), reason, help })
-        };
+        let missing =
+            |reason: String, help: String| BuildError::input(MissingSecret { name: name.clone(), reason, help });
         let value = match manifest.secrets.get(name) {
             Some(SecretSource::Environment(variable)) => {
-                let value = options.host.variable(variable).map(|value| value.to_string_lossy().into_owned().into_bytes());
+                let value =
+                    options.host.variable(variable).map(|value| value.to_string_lossy().into_owned().into_bytes());
                 value.ok_or_else(|| {
-                    missing(format!("the variable `{variable}` is not set"), format!("set it: {variable}=… smolvm build"))
+                    missing(
+                        format!("the variable `{variable}` is not set"),
+                        format!("set it: {variable}=… smolvm build"),
+                    )
                 })?
             }
             Some(SecretSource::File(path)) => std::fs::read(folder.join(path)).map_err(|error| {

@@ -25,7 +25,7 @@ pub struct EmbeddedEngine;
 impl Engine for EmbeddedEngine {
     async fn build(&self, job: Job) -> Result<RootTree, EngineError> {
         smolvm_sandbox::check_host()?;
-        let packages = packages::unpack_all(&job).await?;
+        let packages = job.events.stage_async(Stage::Fetch, packages::unpack_all(&job)).await?;
         let cancellation = Cancellation::default();
         // Dropping this future (Ctrl-C) ends what runs in the sandbox; the thread below then comes to its end by itself.
         let _cancel_when_dropped = cancellation.clone().on_drop();
@@ -48,17 +48,24 @@ impl Assembly {
 
     /// Every layer, in the canonical order.
     fn run(mut self, packages: packages::Unpacked) -> Result<RootTree, EngineError> {
-        let mut session = self.session(Network::None)?;
-        packages::install(packages, &mut session, &self.job)?;
-        let installed = session.harvest()?;
+        let events = self.job.events.clone();
+        let (mut session, installed) = events.stage(Stage::Install, || {
+            let mut session = self.session(Network::None)?;
+            packages::install(packages, &mut session, &self.job)?;
+            let installed = session.harvest()?;
+            Ok::<_, EngineError>((session, installed))
+        })?;
 
         let mut tree = installed.clone();
         self.edit(&mut tree, &[Layer::Users, Layer::Files])?;
 
         if self.job.recipe.steps.iter().any(|step| matches!(step, Step::Run(_))) {
-            session.place(&materialise::changes(&installed, &tree, self.job.scratch())?)?;
-            session = self.run_steps(session, &tree)?;
-            tree = session.harvest()?;
+            (session, tree) = events.stage(Stage::Run, || {
+                session.place(&materialise::changes(&installed, &tree, self.job.scratch())?)?;
+                let mut session = self.run_steps(session, &tree)?;
+                let tree = session.harvest()?;
+                Ok::<_, EngineError>((session, tree))
+            })?;
         }
         session.close();
 
@@ -130,8 +137,12 @@ fn add_static_devices(tree: &mut RootTree, epoch: i64) -> Result<(), EngineError
         ("urandom", 0o666, 1, 9),
         ("zero", 0o666, 1, 5),
     ];
-    const LINKS: [(&str, &str); 4] =
-        [("fd", "/proc/self/fd"), ("stdin", "/proc/self/fd/0"), ("stdout", "/proc/self/fd/1"), ("stderr", "/proc/self/fd/2")];
+    const LINKS: [(&str, &str); 4] = [
+        ("fd", "/proc/self/fd"),
+        ("stdin", "/proc/self/fd/0"),
+        ("stdout", "/proc/self/fd/1"),
+        ("stderr", "/proc/self/fd/2"),
+    ];
     let mut nodes: Vec<(String, Kind, u32)> = Vec::new();
     for (name, mode, major, minor) in NODES {
         nodes.push((format!("dev/{name}"), Kind::CharDevice { major, minor }, mode));

@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use smolvm_fetch::FetchEvent;
 use smolvm_manifest::Warning;
@@ -104,6 +104,24 @@ impl Events {
     /// Drops every event.
     pub fn silent() -> Self {
         Self::new(|_| {})
+    }
+
+    /// Does the work of a stage, and says when it begins and, if it went well, how long it took.
+    pub fn stage<T, E>(&self, stage: Stage, work: impl FnOnce() -> Result<T, E>) -> Result<T, E> {
+        let started = Instant::now();
+        self.send(Event::StageStarted(stage));
+        let done = work()?;
+        self.send(Event::StageFinished(stage, started.elapsed()));
+        Ok(done)
+    }
+
+    /// The same for work that waits.
+    pub async fn stage_async<T, E>(&self, stage: Stage, work: impl Future<Output = Result<T, E>>) -> Result<T, E> {
+        let started = Instant::now();
+        self.send(Event::StageStarted(stage));
+        let done = work.await?;
+        self.send(Event::StageFinished(stage, started.elapsed()));
+        Ok(done)
     }
 
     /// Sends one event.

@@ -5,13 +5,15 @@
 
 use std::collections::BTreeSet;
 
-use smolvm_rootfs::{Kind, RootTree};
+use smolvm_rootfs::{Inode, Kind, RootTree};
 
 /// What happens to a path that a rule matches.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Action {
     /// It is taken out, with all below it.
     Remove,
+    /// Files are taken out; a folder of that name stays, because a package brings it.
+    RemoveFiles,
     /// The file stays, without content.
     Empty,
 }
@@ -22,12 +24,19 @@ pub(crate) struct Rule {
     /// Path below the root; `*` stands for any characters within one name.
     pub(crate) path: &'static str,
     pub(crate) action: Action,
-    #[cfg_attr(not(test), expect(dead_code, reason = "read by people, and by the test that keeps docs/reproducibility.md"))]
+    #[cfg_attr(
+        not(test),
+        expect(dead_code, reason = "read by people, and by the test that keeps docs/reproducibility.md")
+    )]
     pub(crate) reason: &'static str,
 }
 
 const fn remove(path: &'static str, reason: &'static str) -> Rule {
     Rule { path, action: Action::Remove, reason }
+}
+
+const fn remove_files(path: &'static str, reason: &'static str) -> Rule {
+    Rule { path, action: Action::RemoveFiles, reason }
 }
 
 const fn empty(path: &'static str, reason: &'static str) -> Rule {
@@ -56,15 +65,15 @@ pub(crate) const RULES: &[Rule] = &[
     remove("var/cache/fontconfig/*", "names and times of the builder's folders; made again when needed"),
     remove("var/cache/ldconfig/aux-cache", "inode numbers and times of the build folder"),
     remove("var/cache/man/*", "index with times of the build; man-db makes it again"),
-    remove("var/lib/apt/lists/*", "index of the day of the build; `apt-get update` fetches it"),
+    remove_files("var/lib/apt/lists/*", "index of the day of the build; `apt-get update` fetches it"),
     remove("var/lib/dbus/machine-id", "must be unique to a guest: made at first boot"),
     remove("var/lib/dpkg/*-old", "backup of dpkg's database, as it was before the last package"),
     remove("var/lib/dpkg/lock", "lock file"),
     remove("var/lib/dpkg/lock-frontend", "lock file"),
     remove("var/lib/dpkg/triggers/Lock", "lock file"),
     remove("var/lib/dpkg/updates/*", "journal of dpkg's database, already in it"),
-    remove("var/lib/systemd/random-seed", "entropy must not be shared by guests"),
     remove("var/lib/systemd/credential.secret", "a secret must not be shared by guests"),
+    remove("var/lib/systemd/random-seed", "entropy must not be shared by guests"),
     remove("var/lib/urandom/random-seed", "entropy must not be shared by guests"),
     remove("var/log/alternatives.log", "times of the build"),
     remove("var/log/apt/*", "times of the build"),
@@ -82,8 +91,9 @@ pub(crate) const RULES: &[Rule] = &[
 
 /// Applies the list to a tree; `kept` are paths (as in the tree) that the Smolfile put there.
 pub(crate) fn remove_traces(tree: &mut RootTree, kept: &BTreeSet<String>) {
-    let holds_kept =
-        |path: &str| kept.iter().any(|kept| kept == path || kept.strip_prefix(path).is_some_and(|rest| rest.starts_with('/')));
+    let holds_kept = |path: &str| {
+        kept.iter().any(|kept| kept == path || kept.strip_prefix(path).is_some_and(|rest| rest.starts_with('/')))
+    };
     let matched: Vec<(String, Action)> = tree
         .iter()
         .filter_map(|(path, _, _)| Some((path.to_owned(), RULES.iter().find(|rule| matches(rule.path, path))?.action)))
@@ -91,7 +101,8 @@ pub(crate) fn remove_traces(tree: &mut RootTree, kept: &BTreeSet<String>) {
         .collect();
     for (path, action) in matched {
         match action {
-            Action::Remove => drop(tree.remove(&path)),
+            Action::RemoveFiles if tree.get(&path).is_some_and(Inode::is_directory) => {}
+            Action::Remove | Action::RemoveFiles => drop(tree.remove(&path)),
             Action::Empty => {
                 if let Some(inode) = tree.get_mut(&path)
                     && matches!(inode.kind, Kind::File(_))
@@ -130,7 +141,7 @@ mod tests {
 
     #[test]
     fn the_list_is_sorted_and_each_line_has_a_reason() {
-        assert!(RULES.is_sorted_by_key(|rule| rule.path.trim_end_matches('*')) || RULES.is_sorted_by_key(|rule| rule.path));
+        assert!(RULES.is_sorted_by_key(|rule| rule.path));
         assert!(RULES.iter().all(|rule| rule.reason.len() > 5));
     }
 
@@ -143,14 +154,21 @@ mod tests {
         let page = fs_err::read_to_string(PAGE).unwrap();
         let head = &page[..page.find(MARK).expect("the page has its mark") + MARK.len()];
         let rows = RULES.iter().map(|rule| {
-            let action = if rule.action == Action::Remove { "removed" } else { "emptied" };
+            let action = match rule.action {
+                Action::Remove => "removed",
+                Action::RemoveFiles => "files removed",
+                Action::Empty => "emptied",
+            };
             format!("| `/{}` | {action} | {} |\n", rule.path, rule.reason)
         });
         let wanted = format!("{head}\n| path | | because |\n|---|---|---|\n{}", rows.collect::<String>());
         if std::env::var_os("UPDATE_DOCS").is_some() {
             fs_err::write(PAGE, &wanted).unwrap();
         }
-        assert!(page == wanted, "docs/reproducibility.md is out of date: UPDATE_DOCS=1 cargo test -p smolvm-engine documented");
+        assert!(
+            page == wanted,
+            "docs/reproducibility.md is out of date: UPDATE_DOCS=1 cargo test -p smolvm-engine documented"
+        );
     }
 
     #[test]

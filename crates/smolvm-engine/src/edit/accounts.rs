@@ -47,7 +47,10 @@ pub enum AccountError {
     },
     /// An id that is taken.
     #[error("user `{user}` is to have uid {uid}, which `{holder}` has already")]
-    #[diagnostic(code(smolvm::engine::uid_taken), help("choose another `uid`, or leave it out: the next free one is taken"))]
+    #[diagnostic(
+        code(smolvm::engine::uid_taken),
+        help("choose another `uid`, or leave it out: the next free one is taken")
+    )]
     UidTaken {
         /// Who wants it.
         user: String,
@@ -67,7 +70,10 @@ pub enum AccountError {
     },
     /// A group that an owner names and the image lacks.
     #[error("{what} names the group `{group}`, which the image does not have")]
-    #[diagnostic(code(smolvm::engine::no_such_owner_group), help("name a group of the base system, or of a user under `users`"))]
+    #[diagnostic(
+        code(smolvm::engine::no_such_owner_group),
+        help("name a group of the base system, or of a user under `users`")
+    )]
     NoSuchOwnerGroup {
         /// Where it was named.
         what: String,
@@ -177,14 +183,12 @@ impl Accounts {
 
     /// The ids of an owner, given by name or number.
     pub(crate) fn owner(&self, owner: &Owner, what: &str) -> Result<(u32, u32), AccountError> {
-        let uid = self.user_id(&owner.user).ok_or_else(|| AccountError::NoSuchUser {
-            what: what.into(),
-            user: owner.user.clone(),
-        })?;
-        let gid = self.group_id(&owner.group).ok_or_else(|| AccountError::NoSuchOwnerGroup {
-            what: what.into(),
-            group: owner.group.clone(),
-        })?;
+        let uid = self
+            .user_id(&owner.user)
+            .ok_or_else(|| AccountError::NoSuchUser { what: what.into(), user: owner.user.clone() })?;
+        let gid = self
+            .group_id(&owner.group)
+            .ok_or_else(|| AccountError::NoSuchOwnerGroup { what: what.into(), group: owner.group.clone() })?;
         Ok((uid, gid))
     }
 

@@ -22,7 +22,8 @@ pub(super) fn run(
     surroundings: &StepSurroundings,
     events: &Events,
 ) -> Result<(), EngineError> {
-    let secrets: Vec<_> = step.secrets.iter().filter_map(|name| Some((name, surroundings.secrets.get(name)?))).collect();
+    let secrets: Vec<_> =
+        step.secrets.iter().filter_map(|name| Some((name, surroundings.secrets.get(name)?))).collect();
     let mut output = Output::new(&step.command, secrets.iter().map(|(_, secret)| secret.expose().to_vec()), events);
     let command = SandboxCommand {
         cwd: step.workdir.clone(),
