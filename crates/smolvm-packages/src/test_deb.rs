@@ -121,18 +121,18 @@ impl TestDeb {
     /// Adds a symbolic link.
     #[must_use]
     pub fn symlink(self, name: &str, target: &str) -> Self {
-        self.link(EntryType::Symlink, name, target)
+        let (name, target) = (name.as_bytes().to_vec(), target.as_bytes().to_vec());
+        self.entry(TestEntry { name, kind: EntryType::Symlink, target, mode: 0o777, ..TestEntry::default() })
     }
 
-    /// Adds a hard link.
+    /// Adds a hard link, with the mode of its target.
     #[must_use]
     pub fn hard_link(self, name: &str, target: &str) -> Self {
-        self.link(EntryType::Link, name, target)
-    }
-
-    fn link(self, kind: EntryType, name: &str, target: &str) -> Self {
+        let headers = self.entries.iter().map(|(header, ..)| header);
+        let mut named = headers.filter(|header| *header.path_bytes() == *target.as_bytes());
+        let mode = named.next().and_then(|header| header.mode().ok()).unwrap_or(0o644);
         let (name, target) = (name.as_bytes().to_vec(), target.as_bytes().to_vec());
-        self.entry(TestEntry { name, kind, target, mode: 0o777, ..TestEntry::default() })
+        self.entry(TestEntry { name, kind: EntryType::Link, target, mode, ..TestEntry::default() })
     }
 
     /// Adds any entry at all.

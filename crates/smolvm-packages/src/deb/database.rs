@@ -14,7 +14,7 @@ use self::overrides::Overrides;
 use self::triggers::Triggers;
 use super::control::{Control, Paragraph};
 use super::diversions::Diversions;
-use super::unpack::{ControlFiles, UnpackedPackage};
+use super::unpack::{Conffile, ControlFiles, UnpackedPackage};
 
 pub use self::triggers::TriggerError;
 
@@ -79,13 +79,23 @@ pub(crate) struct Claim<'a> {
     pub(crate) md5: Option<&'a str>,
 }
 
+/// A line of the field that lists a package's conffiles.
+#[derive(Debug)]
+pub(crate) struct ConffileRecord<'a> {
+    pub(crate) conffile: &'a Conffile,
+    /// What an earlier owner left.
+    pub(crate) digest: Option<String>,
+    /// Whether the file stays another package's.
+    pub(crate) is_kept: bool,
+}
+
 impl Database {
     /// Reads the image's database; an image without one has an empty one.
     pub(crate) fn load(read: &mut ReadImage<'_>) -> Result<Self, SandboxError> {
         let mut database = Self::default();
         match text(read, &format!("{FOLDER}/status"))? {
             Some(status) => database.take_status(&status),
-            None => database.begin(),
+            None => database.begin(read)?,
         }
         for number in 0..database.packages.len() {
             let list = database.info_path(number, "list");
@@ -159,6 +169,13 @@ impl Database {
         &self.accounts
     }
 
+    /// Sets off the triggers that a package names, as dpkg does before it unpacks anything of it.
+    pub(crate) fn activate_named(&mut self, package: &UnpackedPackage) -> Result<(), TriggerError> {
+        let Some(directives) = package.control_files.get("triggers") else { return Ok(()) };
+        let name = package.control.database_name();
+        self.triggers.activate_named(&String::from_utf8_lossy(directives), &name)
+    }
+
     /// Notes that a file is placed which others may be waiting for.
     pub(crate) fn activate_file(&mut self, path: &str, by: &str) {
         self.triggers.activate_file(path, by);
@@ -185,15 +202,20 @@ impl Database {
         }
     }
 
+    /// What is known of a conffile: the digest that dpkg noted for an owner of it.
+    pub(crate) fn conffile_digest(&self, path: &str) -> Option<String> {
+        self.owners(path).find_map(|(owner, _)| owner.conffile_digest(path))
+    }
+
     /// Records a package as unpacked, with its list, control files, triggers and stanza.
     pub(crate) fn record(
         &mut self,
         package: &UnpackedPackage,
         claims: &[Claim<'_>],
-        kept_conffiles: &[&str],
+        conffiles: &[ConffileRecord<'_>],
     ) -> Result<(), TriggerError> {
         let number = self.packages.len();
-        let conffiles = self.conffiles_field(package, kept_conffiles);
+        let conffiles: String = conffiles.iter().map(ConffileRecord::line).collect();
         let mut paragraph = package.control.paragraph().clone();
         paragraph.set("Status", "install ok unpacked");
         if !conffiles.is_empty() {
@@ -201,7 +223,7 @@ impl Database {
         }
         let name = package.control.database_name();
         if let Some(directives) = package.control_files.get("triggers") {
-            self.triggers.apply(&String::from_utf8_lossy(directives), &name)?;
+            self.triggers.add_interests(&String::from_utf8_lossy(directives), &name)?;
         }
         let control = package.control.with_paragraph(paragraph);
         self.by_name.insert(control.name.clone(), number);
@@ -246,13 +268,18 @@ impl Database {
     }
 
     /// The files that every database has.
-    fn begin(&mut self) {
-        for (name, content) in [("info/format", "1\n"), ("available", ""), ("diversions", ""), ("statoverride", "")] {
-            self.changed.insert(format!("{FOLDER}/{name}"), DatabaseFile::new(content));
+    fn begin(&mut self, read: &mut ReadImage<'_>) -> Result<(), SandboxError> {
+        // Without the last of them dpkg takes the database for one from before triggers, and activates all there are.
+        let files = ["info/format", "available", "diversions", "statoverride", "triggers/Unincorp"];
+        for name in files {
+            let path = format!("{FOLDER}/{name}");
+            if read(&path)?.is_none() {
+                let content = if name == "info/format" { "1\n" } else { "" };
+                self.changed.insert(path, DatabaseFile::new(content));
+            }
         }
-        // Without this file dpkg takes the database for one from before triggers, and activates all there are.
-        self.changed.insert(format!("{FOLDER}/triggers/Unincorp"), DatabaseFile::new(""));
         self.status_changed = true;
+        Ok(())
     }
 
     fn take_status(&mut self, text: &str) {
@@ -276,20 +303,6 @@ impl Database {
                 }
             }
         }
-    }
-
-    /// The field that lists a package's conffiles, each with the digest that an earlier owner left.
-    fn conffiles_field(&self, package: &UnpackedPackage, kept: &[&str]) -> String {
-        let mut field = String::new();
-        for conffile in &package.control_files.conffiles {
-            let path = conffile.path.as_str();
-            let recorded = self.owners(path).find_map(|(owner, _)| owner.conffile_digest(path));
-            let digest = recorded.unwrap_or_else(|| NEW_CONFFILE.to_owned());
-            let obsolete = if kept.contains(&path) { " obsolete" } else { "" };
-            let remove = if conffile.remove_on_upgrade { " remove-on-upgrade" } else { "" };
-            field.push_str(&format!("\n /{path} {digest}{obsolete}{remove}"));
-        }
-        field
     }
 
     fn write_list(&mut self, number: usize) {
@@ -347,6 +360,15 @@ impl Installed {
             paragraph.set("Conffiles", field);
             self.control = self.control.with_paragraph(paragraph);
         }
+    }
+}
+
+impl ConffileRecord<'_> {
+    fn line(&self) -> String {
+        let digest = self.digest.as_deref().unwrap_or(NEW_CONFFILE);
+        let obsolete = if self.is_kept { " obsolete" } else { "" };
+        let remove = if self.conffile.remove_on_upgrade { " remove-on-upgrade" } else { "" };
+        format!("\n /{} {digest}{obsolete}{remove}", self.conffile.path)
     }
 }
 

@@ -7,7 +7,7 @@ use smolvm_sandbox::PlaceOp;
 use thiserror::Error;
 
 use super::control::Control;
-use super::database::{Claim, Database};
+use super::database::{Claim, ConffileRecord, Database};
 use super::dependency;
 use super::unpack::{Entry, EntryKind, UnpackedPackage};
 
@@ -67,17 +67,23 @@ pub enum PlaceError {
 /// taken by name where the image knows it, `Replaces` decides who keeps a file that two packages have.
 pub(crate) fn place(package: &UnpackedPackage, database: &mut Database) -> Result<Vec<PlaceOp>, PlaceError> {
     let control = &package.control;
-    let shipped_conffiles = package.control_files.conffiles.iter().filter(|conffile| !conffile.remove_on_upgrade);
+    database.activate_named(package)?;
+    let all_conffiles = &package.control_files.conffiles;
+    let shipped_conffiles = all_conffiles.iter().filter(|conffile| !conffile.remove_on_upgrade);
     let conffiles: HashSet<&str> = shipped_conffiles.map(|conffile| conffile.path.as_str()).collect();
+    // Before anything is taken over from the packages that know.
+    let mut records: Vec<ConffileRecord<'_>> = all_conffiles
+        .iter()
+        .map(|conffile| ConffileRecord { conffile, digest: database.conffile_digest(&conffile.path), is_kept: false })
+        .collect();
     let mut placement = Placement { control, database, conffiles, ops: Vec::with_capacity(package.entries.len()) };
     let mut claims: Vec<Claim<'_>> = Vec::with_capacity(package.entries.len());
     let mut digests: BTreeMap<&str, &str> = BTreeMap::new();
-    let mut kept_conffiles = Vec::new();
     for entry in &package.entries {
         let path = entry.path.as_str();
         if !placement.entry(entry)? {
-            if placement.conffiles.contains(path) {
-                kept_conffiles.push(path);
+            for record in records.iter_mut().filter(|record| record.conffile.path == path) {
+                record.is_kept = true;
             }
             continue;
         }
@@ -92,7 +98,7 @@ pub(crate) fn place(package: &UnpackedPackage, database: &mut Database) -> Resul
         claims.push(Claim { path, is_folder: entry.kind == EntryKind::Directory, md5 });
     }
     let ops = placement.ops;
-    database.record(package, &claims, &kept_conffiles)?;
+    database.record(package, &claims, &records)?;
     Ok(ops)
 }
 

@@ -16,8 +16,8 @@ pub(super) struct Triggers {
     /// How often a path occurs in `files`: most paths that are asked for do not.
     file_paths: HashMap<String, usize>,
     named: BTreeMap<String, Vec<Interest>>,
-    /// By trigger, the packages that wait for it to be handled; `-` stands for nobody.
-    activated: BTreeMap<String, Vec<String>>,
+    /// Triggers in the order in which they were set off, and the packages that wait for each; `-` stands for nobody.
+    activated: Vec<(String, Vec<String>)>,
     files_changed: bool,
     named_changed: Vec<String>,
 }
@@ -55,21 +55,22 @@ impl Triggers {
         Ok(triggers)
     }
 
-    /// Follows a package's `triggers` file: notes its interests, and sets off what it activates.
-    pub(super) fn apply(&mut self, directives: &str, package: &str) -> Result<(), TriggerError> {
-        for line in directives.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#')) {
-            let refused = || TriggerError { package: package.to_owned(), line: line.to_owned() };
-            let (directive, name) = line.split_once([' ', '\t']).ok_or_else(refused)?;
-            let name = name.trim_start();
-            if !is_trigger_name(name) {
-                return Err(refused());
+    /// Sets off what a package's `triggers` file activates. Who would wait for it is not there yet: dpkg sets it off
+    /// again when it configures the package.
+    pub(super) fn activate_named(&mut self, directives: &str, package: &str) -> Result<(), TriggerError> {
+        for directive in parse(directives, package)? {
+            if let Directive::Activate { name } = directive {
+                self.activate(name, "-");
             }
-            match directive {
-                "interest" | "interest-await" => self.add_interest(name, package, false),
-                "interest-noawait" => self.add_interest(name, package, true),
-                "activate" | "activate-await" => self.activate(name, package),
-                "activate-noawait" => self.activate(name, "-"),
-                _ => return Err(refused()),
+        }
+        Ok(())
+    }
+
+    /// Notes the interests that a package's `triggers` file expresses.
+    pub(super) fn add_interests(&mut self, directives: &str, package: &str) -> Result<(), TriggerError> {
+        for directive in parse(directives, package)? {
+            if let Directive::Interest { name, noawait } = directive {
+                self.add_interest(name, package, noawait);
             }
         }
         Ok(())
@@ -138,9 +139,10 @@ impl Triggers {
     }
 
     fn activate(&mut self, name: &str, waiting: &str) {
-        let all = self.activated.entry(name.to_owned()).or_default();
-        if !all.iter().any(|known| known == waiting) {
-            all.push(waiting.to_owned());
+        match self.activated.iter_mut().find(|(activated, _)| activated == name) {
+            Some((_, all)) if all.iter().any(|known| known == waiting) => {}
+            Some((_, all)) => all.push(waiting.to_owned()),
+            None => self.activated.push((name.to_owned(), vec![waiting.to_owned()])),
         }
     }
 }
@@ -159,6 +161,32 @@ impl std::fmt::Display for Interest {
         f.write_str(&self.package)?;
         f.write_str(if self.noawait { "/noawait" } else { "" })
     }
+}
+
+/// One line of a `triggers` file.
+enum Directive<'a> {
+    Interest { name: &'a str, noawait: bool },
+    Activate { name: &'a str },
+}
+
+fn parse<'a>(directives: &'a str, package: &str) -> Result<Vec<Directive<'a>>, TriggerError> {
+    let lines = directives.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
+    lines
+        .map(|line| {
+            let refused = || TriggerError { package: package.to_owned(), line: line.to_owned() };
+            let (directive, name) = line.split_once([' ', '\t']).ok_or_else(refused)?;
+            let name = name.trim_start();
+            if !is_trigger_name(name) {
+                return Err(refused());
+            }
+            match directive {
+                "interest" | "interest-await" => Ok(Directive::Interest { name, noawait: false }),
+                "interest-noawait" => Ok(Directive::Interest { name, noawait: true }),
+                "activate" | "activate-await" | "activate-noawait" => Ok(Directive::Activate { name }),
+                _ => Err(refused()),
+            }
+        })
+        .collect()
 }
 
 /// A path, or a word that becomes a file's name and must not be that of a file that dpkg has there.
@@ -190,15 +218,15 @@ mod tests {
     #[test]
     fn interests_and_activations_are_written_as_dpkg_does() {
         let mut triggers = Triggers::default();
-        triggers.apply("# comment\ninterest-noawait /usr/share/man\ninterest  ldconfig\n", "man-db").unwrap();
-        triggers.apply("activate-noawait ldconfig\nactivate other\n", "libc6:amd64").unwrap();
+        triggers.add_interests("# comment\ninterest-noawait /usr/share/man\ninterest  ldconfig\n", "man-db").unwrap();
+        triggers.activate_named("activate-noawait ldconfig\nactivate other\n", "libc6:amd64").unwrap();
         triggers.activate_file("usr/share/man", "x");
         triggers.activate_file("usr/share/man", "y");
         triggers.activate_file("usr/share", "y");
         let existing = [("d/triggers/Unincorp", "old -\n"), ("d/triggers/ldconfig", "libc-bin\n")];
         let expected = [
             ("d/triggers/File", "/usr/share/man man-db/noawait\n"),
-            ("d/triggers/Unincorp", "old -\n/usr/share/man x y\nldconfig -\nother libc6:amd64\n"),
+            ("d/triggers/Unincorp", "old -\nldconfig -\nother -\n/usr/share/man x y\n"),
             ("d/triggers/ldconfig", "libc-bin\nman-db\n"),
         ];
         let expected = expected.map(|(path, text)| (path.to_owned(), text.to_owned()));
@@ -218,7 +246,7 @@ mod tests {
             "interest a b",
             "watch ldconfig",
         ] {
-            assert!(Triggers::default().apply(line, "x").is_err(), "{line}");
+            assert!(Triggers::default().activate_named(line, "x").is_err(), "{line}");
         }
     }
 }

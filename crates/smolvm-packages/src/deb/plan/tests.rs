@@ -66,7 +66,7 @@ fn a_set_without_dpkg_is_for_an_image_that_has_it() {
 fn what_a_package_pre_depends_on_is_configured_one_wave_before() {
     check(
         "python P:python-minimal\npython-minimal P:python3.11-minimal\npython3.11-minimal D:libpython\nlibpython\nother D:python",
-        "libpython other python3.11-minimal / libpython python3.11-minimal
+        "libpython python3.11-minimal other / libpython python3.11-minimal
          python-minimal / python-minimal
          python / python other",
     );
@@ -77,7 +77,7 @@ fn a_pre_dependency_waits_for_all_that_it_depends_on() {
     // `b` is unpacked late because of `c`, so `a`, which needs `b` configured, comes later still.
     check(
         "a P:b\nb D:c\nc P:d\nd",
-        "b d / d
+        "d b / d
          c / c b
          a / a",
     );
