@@ -8,17 +8,12 @@ use thiserror::Error;
 #[derive(Debug, Error, Diagnostic)]
 pub enum KernelError {
     /// No `vmlinuz`.
-    #[error("there is no kernel in {packages}: no file `boot/vmlinuz-*`")]
+    #[error("there is no kernel in the packages: no file `boot/vmlinuz-*`")]
     #[diagnostic(
         code(smolvm::kernel::no_image),
-        help(
-            "a meta package only depends on the one that has the kernel, such as `linux-image-<version>-cloud-amd64`"
-        )
+        help("a meta package only depends on the one that has the kernel, such as `linux-image-<version>-cloud-amd64`")
     )]
-    NoImage {
-        /// What was searched.
-        packages: String,
-    },
+    NoImage,
     /// More than one `vmlinuz`, or modules for several kernels.
     #[error("the packages hold more than one kernel: {}", found.join(", "))]
     #[diagnostic(code(smolvm::kernel::ambiguous))]

@@ -74,7 +74,7 @@ fn the_image(files: &[SourceFile]) -> Result<&SourceFile, KernelError> {
     let found: Vec<&SourceFile> = files.iter().filter(is_image).collect();
     match found.as_slice() {
         [image] => Ok(image),
-        [] => Err(KernelError::NoImage { packages: "the kernel packages".to_owned() }),
+        [] => Err(KernelError::NoImage),
         _ => Err(KernelError::Ambiguous { found: found.iter().map(|file| file.path.clone()).collect() }),
     }
 }

@@ -132,7 +132,7 @@ fn the_error_says_what_to_write() {
 /// Sizes around the ends of block groups, where mke2fs leaves the last group out.
 #[test]
 fn any_size_makes_a_clean_image_of_that_size() {
-    for mebibytes in [16, 127, 128, 129, 130, 257, 1025, 2047, 2048, 2049, 2050, 2052, 2176, 2177, 4097, 6145] {
+    for mebibytes in [16, 127, 128, 129, 257, 1025, 2048, 2049, 2052, 2177] {
         let image = write(&small_tree(), Ext4Size::Fixed(mebibytes * MIB)).unwrap();
         assert_eq!(image.summary.size_bytes, mebibytes * MIB);
     }

@@ -77,7 +77,10 @@ pub(crate) fn write(tree: &RootTree, size: Ext4Size) -> Result<Image, Ext4Error>
     let summary = write_ext4(tree, &options(size), file.file())?;
     super::e2fsprogs::assert_clean(&path);
     assert_eq!(fs_err::metadata(&path).unwrap().len(), summary.size_bytes);
-    assert_eq!(blake3_of(&path), summary.blake3, "the hash must be that of the file");
+    // Reading GiB of holes back takes seconds, and shows nothing that a smaller image does not.
+    if summary.size_bytes <= 512 * MIB {
+        assert_eq!(blake3_of(&path), summary.blake3, "the hash must be that of the file");
+    }
     Ok(Image { path, summary, _folder: folder })
 }
 
