@@ -149,14 +149,19 @@ impl Session {
         self.ask(&Request::Harvest, DOING)?;
         let mut tree = RootTree::new(0);
         let mut ids = Vec::new();
+        let mut refused = None;
         loop {
             match self.answer(DOING)? {
+                // After a refusal the rest is still on its way.
                 Reply::Found(batch) => {
-                    for found in batch {
-                        add(&mut tree, &mut ids, &self.scratch, found)?;
+                    let mut batch = batch.into_iter();
+                    while refused.is_none()
+                        && let Some(found) = batch.next()
+                    {
+                        refused = add(&mut tree, &mut ids, &self.scratch, found).err();
                     }
                 }
-                Reply::Done => return Ok(tree),
+                Reply::Done => return refused.map_or(Ok(tree), Err),
                 Reply::Failed(failure) => return Err(failure.into()),
                 _ => return Err(SandboxError::AgentGone { doing: DOING }),
             }

@@ -31,7 +31,8 @@ pub(super) const DEVICES: [&str; 6] = ["null", "zero", "full", "random", "urando
 
 /// Parts of `/proc` that act on the whole machine: not writable. Only their owner's number guards them, and as root
 /// outside root inside has that number. The list is the one that container engines use.
-const READ_ONLY: [&str; 5] = ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"];
+const READ_ONLY: [&str; 6] =
+    ["/proc/bus", "/proc/dynamic_debug", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"];
 /// Parts of `/proc` that tell about the machine what no build needs; hidden.
 const HIDDEN: [&str; 9] = [
     "/proc/acpi",

@@ -20,6 +20,9 @@ use crate::wire::{At, Channel, Explain, Failure, Found, FoundWhat, Reply};
 /// Names sent at a time.
 const BATCH: usize = 512;
 
+/// No system call takes a longer path, so nobody could name the file.
+const LONGEST_PATH: usize = 4095;
+
 /// What harvests of one session share.
 #[derive(Default)]
 pub(super) struct Harvester {
@@ -103,6 +106,10 @@ impl Walk<'_> {
                 return Err(Failure { at: At::NotUtf8(shown), what: String::new(), errno: libc::EILSEQ });
             };
             let path = format!("{}{shown}", level.prefix);
+            if path.len() > LONGEST_PATH {
+                let start: String = path.chars().take(80).collect();
+                return Err(Errno::NAMETOOLONG).explain(harvest(&(start + "…")), "list it");
+            }
             let found = statat(&level.fd, &name, AtFlags::SYMLINK_NOFOLLOW).explain(harvest(&path), "look at it")?;
             self.visit(&level.fd, &name, path.clone(), &found, level.reachable)?;
             if FileType::from_raw_mode(found.st_mode).is_dir() {

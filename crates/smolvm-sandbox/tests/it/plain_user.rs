@@ -74,7 +74,7 @@ fn remove_user() {
 #[test]
 fn everything_holds_for_a_plain_user() {
     let Some(user) = User::new() else { return };
-    let output = user.tests(&["--skip", "plain_user::", "--test-threads", "4"], &user.sample_path());
+    let output = user.tests(&["--skip", "plain_user::", "--test-threads", "4", "--nocapture"], &user.sample_path());
     let text = String::from_utf8_lossy(&output.stdout);
     assert!(output.status.success(), "{text}\n{}", String::from_utf8_lossy(&output.stderr));
     let skipped = String::from_utf8_lossy(&output.stderr).contains("skipped");
