@@ -3,9 +3,9 @@
 use miette::Diagnostic;
 use smolvm_fetch::{BuiltInArchive, Config, Fetcher, MirrorInputs, Mirrors};
 use smolvm_manifest::{
-    Base, Distro, KernelChoice, KernelSource, Lock, LockedKernel, LockedManifest, Manifest, Modules, question,
+    Base, Distro, KernelChoice, KernelSource, Lock, LockedManifest, Manifest, Modules, question,
 };
-use smolvm_packages::deb::kernel_packages::kernel_packages;
+use smolvm_packages::deb::kernel_choice::resolve_kernel;
 use smolvm_packages::deb::release::{Release, release};
 use smolvm_packages::deb::resolve::{Request, Unsatisfiable, locked, resolve};
 use smolvm_packages::deb::universe::Universe;
@@ -118,9 +118,8 @@ fn choose(manifest: &Manifest, release: &Release, own: Indexes, foreign: Indexes
     };
     let foreign_universe = (!foreign.is_empty()).then(|| packages_of(foreign));
     let kernel_universe = foreign_universe.as_ref().unwrap_or(&universe);
-    let meta_package = kernel_release(manifest).unwrap_or(release).kernel_package(manifest.arch);
-    let found = kernel_packages(kernel_universe, meta_package).map_err(BuildError::build)?;
-    let kernel = LockedKernel { from, modules, packages: found.kernel, busybox: found.busybox };
+    let kernel_release = kernel_release(manifest).unwrap_or(release);
+    let kernel = resolve_kernel(kernel_universe, kernel_release, from, modules).map_err(BuildError::build)?;
     Ok(Lock { version: Lock::VERSION, question: question(manifest), epoch, indexes, packages, kernel })
 }
 

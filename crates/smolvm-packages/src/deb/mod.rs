@@ -9,7 +9,7 @@ mod diversions;
 pub mod in_release;
 pub mod index;
 pub mod install;
-pub mod kernel_packages;
+pub mod kernel_choice;
 pub mod openpgp;
 pub mod place;
 pub mod plan;
