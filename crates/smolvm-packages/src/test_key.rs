@@ -31,6 +31,9 @@ pub struct TestKeyOptions {
     pub revoked: Option<i64>,
     /// Whether a subkey signs, as Debian's archive keys do, and what is wrong with it.
     pub subkey: Option<TestSubkey>,
+    /// Whether it is an RSA key of so many bits, as Debian's archive keys are, instead of an Ed25519 one: slower to make, and
+    /// the only kind that can be made to sign with a weak hash.
+    pub rsa: Option<u32>,
     /// Whether the self-signature is made with SHA-1.
     pub weak_self_signature: bool,
 }
@@ -50,6 +53,14 @@ pub enum TestSubkey {
     NotForSigning,
 }
 
+impl TestKeyOptions {
+    fn key_pair(&self, created: Timestamp) -> (PubKeyInner, SecretParams) {
+        let kind = self.rsa.map_or(KeyType::Ed25519Legacy, KeyType::Rsa);
+        let (public, secret) = kind.generate(rand::thread_rng()).expect("a key pair");
+        (PubKeyInner::new(KeyVersion::V4, kind.to_alg(), created, None, public).expect("a public key"), secret)
+    }
+}
+
 impl TestKey {
     /// A good key, made at `created`.
     pub fn generate(created: i64) -> Self {
@@ -62,10 +73,10 @@ impl TestKey {
     /// If no key can be made: this is for tests.
     pub fn with(options: TestKeyOptions) -> Self {
         let created = timestamp(options.created);
-        let (key, secret) = key_pair(created);
+        let (key, secret) = options.key_pair(created);
         let primary = PublicKey::from_inner(key).and_then(|public| SecretKey::new(public, secret));
         let subkey = options.subkey.map(|_| {
-            let (key, secret) = key_pair(created);
+            let (key, secret) = options.key_pair(created);
             PublicSubkey::from_inner(key).and_then(|public| SecretSubkey::new(public, secret)).expect("a subkey")
         });
         Self { primary: primary.expect("a key"), subkey, options }
@@ -166,12 +177,6 @@ impl TestKey {
         let seconds = u32::try_from(expires - self.options.created).expect("expires after it was made");
         regular(SubpacketData::KeyExpirationTime(Duration::from_secs(seconds)))
     }
-}
-
-fn key_pair(created: Timestamp) -> (PubKeyInner, SecretParams) {
-    let kind = KeyType::Ed25519Legacy;
-    let (public, secret) = kind.generate(rand::thread_rng()).expect("a key pair");
-    (PubKeyInner::new(KeyVersion::V4, kind.to_alg(), created, None, public).expect("a public key"), secret)
 }
 
 fn sign_text(text: &str, at: i64, hash: HashAlgorithm, signer: &impl SigningKey) -> CleartextSignedMessage {

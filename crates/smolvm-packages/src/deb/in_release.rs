@@ -1,5 +1,8 @@
 //! The signed table of contents of a suite: `InRelease`.
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::HashMap;
 use std::time::Duration;
 

@@ -108,6 +108,17 @@ impl PackageIndex {
     pub fn is_empty(&self) -> bool {
         self.records.is_empty()
     }
+
+    /// Where a package's name stands first in it, as a package or in a field of another one.
+    pub(crate) fn first_mention(&self, name: &str) -> Option<usize> {
+        let text = self.text.as_bytes();
+        memchr::memmem::find_iter(text, name).find(|start| {
+            let before = start.checked_sub(1).map(|at| text[at]);
+            let after = text.get(start + name.len());
+            matches!(before, None | Some(b'\n' | b' ' | b',' | b'|'))
+                && matches!(after, None | Some(b'\n' | b' ' | b',' | b'|' | b':' | b'('))
+        })
+    }
 }
 
 fn decompressed<'a>(file: impl Read + 'a, compression: Compression) -> io::Result<Box<dyn Read + 'a>> {
@@ -181,15 +192,21 @@ impl Parser {
         if !arch_fits || name.is_empty() || version.is_empty() || !is_inside(path) {
             return;
         }
+        // The text is kept in the order in which apt reads it, with what else it mentions (see `first_mention`).
         let record = Record {
             name: self.keep(name),
             version: self.keep(version),
             arch: self.keep(arch),
             pre_depends: self.keep(of(Field::PreDepends)),
             depends: self.keep(of(Field::Depends)),
-            provides: self.keep(of(Field::Provides)),
             conflicts: self.keep(of(Field::Conflicts)),
             breaks: self.keep(of(Field::Breaks)),
+            provides: {
+                for field in [Field::Recommends, Field::Suggests, Field::Replaces, Field::Enhances] {
+                    self.keep(of(field));
+                }
+                self.keep(of(Field::Provides))
+            },
             path: self.keep(path.strip_prefix(b"./").unwrap_or(path)),
             size,
             sha256,
@@ -206,7 +223,9 @@ impl Parser {
         self.text.push_str(&String::from_utf8_lossy(bytes));
         // The limit on the whole text keeps both in range.
         let short = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
-        Place { start: short(start), length: short(self.text.len() - start) }
+        let place = Place { start: short(start), length: short(self.text.len() - start) };
+        self.text.push('\n');
+        place
     }
 }
 
@@ -218,9 +237,13 @@ enum Field {
     Architecture,
     PreDepends,
     Depends,
-    Provides,
     Conflicts,
     Breaks,
+    Recommends,
+    Suggests,
+    Replaces,
+    Enhances,
+    Provides,
     Filename,
     Size,
     Sha256,
@@ -241,6 +264,10 @@ impl Field {
             b"Architecture" => Self::Architecture,
             b"Pre-Depends" => Self::PreDepends,
             b"Depends" => Self::Depends,
+            b"Recommends" => Self::Recommends,
+            b"Suggests" => Self::Suggests,
+            b"Replaces" => Self::Replaces,
+            b"Enhances" => Self::Enhances,
             b"Provides" => Self::Provides,
             b"Conflicts" => Self::Conflicts,
             b"Breaks" => Self::Breaks,

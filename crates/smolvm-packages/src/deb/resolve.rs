@@ -8,7 +8,7 @@ mod explain;
 mod greedy;
 mod problem;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use std::collections::{HashMap, HashSet};
 

@@ -103,6 +103,13 @@ impl Universe {
         &self.names[name.0 as usize].providers
     }
 
+    /// How early a package's name is heard of when the indexes are read in order.
+    pub(crate) fn first_mention(&self, id: PackageId) -> (usize, usize) {
+        let name = self.package(id).name();
+        let mut places = self.indexes.iter().enumerate();
+        places.find_map(|(number, index)| Some((number, index.first_mention(name)?))).unwrap_or((usize::MAX, 0))
+    }
+
     pub(crate) fn name_of(&self, id: PackageId) -> NameId {
         self.name_of[id.0 as usize]
     }

@@ -1,6 +1,6 @@
 //! The choice that apt would make: depth first, never looking back further than one alternative.
 
-use std::cmp::Reverse;
+use std::cmp::Ordering;
 use std::collections::HashMap;
 
 use super::{Origin, Policy, Root};
@@ -153,7 +153,8 @@ impl<'p, 'u> Greedy<'p, 'u> {
         for dependency in group {
             let Some(name) = self.universe.find(dependency.name) else { continue };
             let mut providers = self.universe.providers(name).to_vec();
-            providers.sort_by_key(|id| self.preference(*id));
+            providers.retain(|id| self.policy.allows(*id) && self.universe.fulfils(*id, dependency));
+            providers.sort_by(|a, b| self.compare_providers(*a, *b));
             for id in self.policy.allowed(name).iter().copied().chain(providers) {
                 if !self.universe.fulfils(id, dependency) || !self.policy.allows(id) {
                     continue;
@@ -170,9 +171,12 @@ impl<'p, 'u> Greedy<'p, 'u> {
     }
 
     /// apt's order among the providers of a name. Where it has no reason either, it takes the one that it heard of last.
-    fn preference(&self, id: PackageId) -> impl Ord + use<> {
-        let package = self.universe.package(id);
-        (!package.is_essential(), !package.is_protected(), package.priority(), Reverse(id))
+    fn compare_providers(&self, a: PackageId, b: PackageId) -> Ordering {
+        let rank = |id| {
+            let package = self.universe.package(id);
+            (!package.is_essential(), !package.is_protected(), package.priority())
+        };
+        rank(a).cmp(&rank(b)).then_with(|| self.universe.first_mention(b).cmp(&self.universe.first_mention(a)))
     }
 
     fn has(&self, dependency: &Dependency<'_>) -> bool {

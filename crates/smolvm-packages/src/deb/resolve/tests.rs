@@ -7,7 +7,7 @@ use crate::deb::in_release::Compression;
 use crate::deb::index::read_index;
 
 /// A universe from lines `name version; Field: value; …`, each list of lines a suite.
-pub(super) fn universe(suites: &[(&str, &str)]) -> Universe {
+pub(crate) fn universe(suites: &[(&str, &str)]) -> Universe {
     let indexes = suites.iter().map(|(suite, lines)| {
         let mut text = String::new();
         for line in lines.lines().map(str::trim).filter(|line| !line.is_empty()) {
