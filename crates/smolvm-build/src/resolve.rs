@@ -2,9 +2,7 @@
 
 use miette::Diagnostic;
 use smolvm_fetch::{BuiltInArchive, Config, Fetcher, MirrorInputs, Mirrors};
-use smolvm_manifest::{
-    Base, Distro, KernelChoice, KernelSource, Lock, LockedManifest, Manifest, Modules, question,
-};
+use smolvm_manifest::{Base, Distro, KernelChoice, KernelSource, Lock, LockedManifest, Manifest, Modules, question};
 use smolvm_packages::deb::kernel_choice::resolve_kernel;
 use smolvm_packages::deb::release::{Release, release};
 use smolvm_packages::deb::resolve::{Request, Unsatisfiable, locked, resolve};

@@ -24,6 +24,12 @@ const DIFFERENCES: &[(&str, &str)] = &[
     ("etc/ssh/sshd_config.d/*", "ours: how the guest is reached"),
     ("etc/profile.d/*smolvm*", "ours: the guest's environment"),
     ("etc/environment", "ours: the guest's environment"),
+    (
+        "etc/fstab",
+        "mmdebstrap writes one that says that it is not configured; our root file system is mounted by boot arguments",
+    ),
+    ("usr/bin/gunzip", "one file with uncompress, as the package's archive has it; mmdebstrap's tree has two"),
+    ("usr/bin/uncompress", "one file with gunzip, as the package's archive has it; mmdebstrap's tree has two"),
     ("etc/hosts", "ours: names the guest"),
     ("etc/hostname", "ours names the guest; mmdebstrap copies the builder's"),
     ("etc/resolv.conf", "mmdebstrap copies the builder's; ours is written at boot"),
@@ -134,9 +140,10 @@ fn listing(root: &Path) -> BTreeMap<String, String> {
         }
         nodes.insert(path, node);
     }
-    for names in by_inode.values().filter(|names| names.len() > 1) {
-        for name in names {
-            let _ = write!(nodes.get_mut(name).unwrap(), " same file as {names:?}");
+    for names in by_inode.values_mut().filter(|names| names.len() > 1) {
+        names.sort();
+        for name in &*names {
+            let _ = write!(nodes.get_mut(name).unwrap(), " named {}", names.join(", "));
         }
     }
     nodes

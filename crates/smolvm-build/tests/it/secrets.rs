@@ -51,7 +51,8 @@ fn a_failing_step_shows_its_output_without_the_secret() {
     if !has("an apt mirror of Debian", debian_host()) {
         return;
     }
-    let smolfile = SMOLFILE.replace("test \"$(cat", "cat /run/secrets/TOKEN; echo before the end; exit 9; test \"$(cat");
+    let smolfile =
+        SMOLFILE.replace("test \"$(cat", "cat /run/secrets/TOKEN; echo before the end; exit 9; test \"$(cat");
     let project = Project::new(&smolfile).with("MY_TOKEN", CANARY);
     let (events, log) = recording();
     let error = project.build_with(&events).unwrap_err();
