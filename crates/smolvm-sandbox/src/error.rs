@@ -17,7 +17,7 @@ pub enum SandboxError {
     #[diagnostic(
         code(smolvm::sandbox::user_namespaces_disabled),
         help(
-            "switch them on, now and for the next boot:\n  echo '{setting} = {wanted}' | sudo tee /etc/sysctl.d/90-smolvm.conf && sudo sysctl --system\nor build as root, or with `--engine docker`"
+            "switch them on, now and for the next boot:\n  echo '{setting} = {wanted}' | sudo tee /etc/sysctl.d/90-smolvm.conf && sudo sysctl --system\nor build as root"
         )
     )]
     NamespacesDisabled {
@@ -34,7 +34,7 @@ pub enum SandboxError {
     #[diagnostic(
         code(smolvm::sandbox::apparmor_restricts_namespaces),
         help(
-            "allow smolvm by a profile (kept over reboots):\n  printf 'abi <abi/4.0>,\\ninclude <tunables/global>\\nprofile smolvm {program} flags=(unconfined) {{\\n  userns,\\n}}\\n' | sudo tee /etc/apparmor.d/smolvm && sudo apparmor_parser -r /etc/apparmor.d/smolvm\nor lift the restriction for everybody:\n  sudo sysctl kernel.apparmor_restrict_unprivileged_userns=0\nor build as root, or with `--engine docker`"
+            "allow smolvm by a profile (kept over reboots):\n  printf 'abi <abi/4.0>,\\ninclude <tunables/global>\\nprofile smolvm {program} flags=(unconfined) {{\\n  userns,\\n}}\\n' | sudo tee /etc/apparmor.d/smolvm && sudo apparmor_parser -r /etc/apparmor.d/smolvm\nor lift the restriction for everybody:\n  sudo sysctl kernel.apparmor_restrict_unprivileged_userns=0\nor build as root"
         )
     )]
     AppArmor {
@@ -47,7 +47,7 @@ pub enum SandboxError {
     #[diagnostic(
         code(smolvm::sandbox::missing_helper),
         help(
-            "install it:\n  Debian, Ubuntu:  sudo apt install uidmap\n  Fedora:          sudo dnf install shadow-utils\n  Alpine:          sudo apk add shadow-subids\nor build as root, or with `--engine docker`"
+            "install it:\n  Debian, Ubuntu:  sudo apt install uidmap\n  Fedora:          sudo dnf install shadow-utils\n  Alpine:          sudo apk add shadow-subids\nor build as root"
         )
     )]
     MissingHelper {
@@ -60,7 +60,7 @@ pub enum SandboxError {
     #[diagnostic(
         code(smolvm::sandbox::no_sub_ids),
         help(
-            "give the user a range:\n  sudo usermod --add-subuids {free_uids} --add-subgids {free_gids} {user}\nor build as root, or with `--engine docker`"
+            "give the user a range:\n  sudo usermod --add-subuids {free_uids} --add-subgids {free_gids} {user}\nor build as root"
         )
     )]
     NoSubIds {
@@ -83,7 +83,7 @@ pub enum SandboxError {
     #[diagnostic(
         code(smolvm::sandbox::id_map),
         help(
-            "check that the helpers are setuid root (`ls -l /usr/bin/newuidmap /usr/bin/newgidmap`; reinstalling the package `uidmap` repairs them) and that /etc/subuid and /etc/subgid give this user ids that no one else has; or build as root, or with `--engine docker`"
+            "check that the helpers are setuid root (`ls -l /usr/bin/newuidmap /usr/bin/newgidmap`; reinstalling the package `uidmap` repairs them) and that /etc/subuid and /etc/subgid give this user ids that no one else has; or build as root"
         )
     )]
     IdMap {
@@ -96,7 +96,7 @@ pub enum SandboxError {
     #[diagnostic(
         code(smolvm::sandbox::not_permitted),
         help(
-            "this looks like a container. Start it with `--privileged`, or with `--security-opt seccomp=unconfined --security-opt apparmor=unconfined --security-opt systempaths=unconfined`; or build on the host, or with `--engine docker`"
+            "this looks like a container. Start it with `--privileged`, or with `--security-opt seccomp=unconfined --security-opt apparmor=unconfined --security-opt systempaths=unconfined`; or build on the host"
         )
     )]
     NotPermitted {
@@ -110,7 +110,7 @@ pub enum SandboxError {
     #[error("this machine's kernel cannot do what a sandbox needs: could not {what}: {source}")]
     #[diagnostic(
         code(smolvm::sandbox::kernel_too_old),
-        help("Linux 5.9 or newer with user namespaces (CONFIG_USER_NS) is needed; or build with `--engine docker`")
+        help("Linux 5.9 or newer with user namespaces (CONFIG_USER_NS) is needed")
     )]
     Kernel {
         /// What was tried.
@@ -136,7 +136,7 @@ pub enum SandboxError {
 
     /// A step of making the sandbox failed for another reason.
     #[error("the sandbox could not be made: could not {what}: {source}")]
-    #[diagnostic(code(smolvm::sandbox::setup), help("`smolvm doctor` checks what a build needs of this machine"))]
+    #[diagnostic(code(smolvm::sandbox::setup), help("a build needs Linux 5.9 or newer with user, mount and pid namespaces, and a store folder that may hold executable files"))]
     Setup {
         /// What was tried.
         what: String,
