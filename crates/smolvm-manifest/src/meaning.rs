@@ -52,7 +52,7 @@ pub(crate) fn interpret(
     let secrets = meaning.secrets(written.secrets);
     let run = meaning.run(written.run, &users, &secrets);
     let services = meaning.services(written.services, &users);
-    let env = meaning.env(written.env);
+    let env = meaning.env("/env", written.env.0);
     let dns = machine::dns(written.network);
     let tmp = meaning.tmp(written.tmp);
     let kernel = meaning.kernel(written.kernel);
@@ -130,26 +130,25 @@ impl Meaning<'_> {
         packages
     }
 
-    fn env(&mut self, written: Env) -> BTreeMap<String, String> {
+    fn env(&mut self, pointer: &str, written: Env) -> BTreeMap<String, String> {
         let list = match written {
             Env::Map(map) => return map,
             Env::List(list) => list,
         };
         let mut env = BTreeMap::new();
-        let mut first: BTreeMap<String, String> = BTreeMap::new();
+        let mut seen = Seen::new();
         for (index, assignment) in list.entries() {
-            let pointer = format!("/env/{index}");
-            let Some((name, value)) = assignment.0.split_once('=') else { continue };
-            if let Some(earlier) = first.get(name) {
+            let Some((name, value)) = assignment.split_once('=') else { continue };
+            let pointer = format!("{pointer}/{index}");
+            if let Some(earlier) = seen.again(name.to_owned(), &pointer) {
                 self.add(
                     Finding::at("clash", pointer, format!("the variable `{name}` is given twice"))
-                        .also(Place::Value(earlier.clone()), "the first time")
+                        .also(earlier, "the first time")
                         .label("the second time")
                         .help("keep one of the two"),
                 );
                 continue;
             }
-            first.insert(name.to_owned(), pointer);
             env.insert(name.to_owned(), value.to_owned());
         }
         env

@@ -13,7 +13,7 @@ use serde::Deserialize;
 
 pub(crate) use access::{Password, PasswordSource, Secrets, Ssh, User};
 pub(crate) use base::Base;
-pub(crate) use env::{Env, OwnEnv};
+pub(crate) use env::{Env, GuestEnv, OwnEnv};
 pub(crate) use files::{Entry, RunMap, RunStep, Service};
 pub(crate) use kernel::{DistroKernel, Kernel};
 pub(crate) use shapes::{List, TextOr};
@@ -60,7 +60,7 @@ pub(crate) struct Smolfile {
     /// Environment of the guest, visible to ssh commands, login shells and services.
     #[serde(default)]
     #[schemars(extend("examples" = [{"EDITOR": "vim"}, ["EDITOR=vim"]]))]
-    pub(crate) env: Env,
+    pub(crate) env: GuestEnv,
     /// Host name of the guest. Default: the image's name, made to fit.
     #[serde(default)]
     #[schemars(with = "HostName", extend("examples" = ["dev"]))]

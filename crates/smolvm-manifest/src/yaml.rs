@@ -46,8 +46,8 @@ pub(crate) fn parse(text: &str) -> Result<(Parsed, Vec<Finding>), (Vec<Finding>,
         Ok(value) => Ok((Parsed { value, spans }, findings)),
         Err(error) => {
             let at = offset_of(&error);
-            let said = error.without_snippet().to_string();
-            findings.push(Finding::new("yaml", Place::Bytes(at..at), format!("this is not valid YAML: {said}")));
+            let message = format!("this is not valid YAML: {}", said(&error));
+            findings.push(Finding::new("yaml", Place::Bytes(at..at), message));
             Err((findings, spans))
         }
     }
@@ -64,8 +64,14 @@ pub(crate) fn typed<T: serde::de::DeserializeOwned>(text: &str) -> Result<T, (St
     };
     serde_yaml::from_str_with_options(text, options).map_err(|error| {
         let at = offset_of(&error).min(text.len());
-        (error.without_snippet().to_string(), at..next_boundary(text, at))
+        (said(&error), at..next_boundary(text, at))
     })
+}
+
+/// The library's words without the place, which the caret shows.
+fn said(error: &serde_yaml::Error) -> String {
+    let said = error.without_snippet().to_string();
+    said.split(" at line ").next().unwrap_or_default().to_owned()
 }
 
 fn offset_of(error: &serde_yaml::Error) -> usize {

@@ -70,7 +70,7 @@ impl Meaning<'_> {
                 command: map.command.0,
                 workdir: map.workdir.map_or_else(|| "/".to_owned(), |folder| folder.0),
                 user,
-                env: map.env.0,
+                env: self.env(&below(&pointer, "env"), map.env.0),
                 network: map.network.unwrap_or(true),
                 secrets: wanted,
             });
@@ -108,7 +108,7 @@ impl Meaning<'_> {
                 command: service.command.0.entries().map(|(_, word)| word).collect(),
                 user,
                 workdir: service.workdir.map_or_else(|| "/".to_owned(), |folder| folder.0),
-                env: service.env.0,
+                env: self.env(&below(&pointer, "env"), service.env.0),
                 restart: match service.restart.as_ref().map(|word| word.0.as_str()) {
                     Some("no") => Restart::No,
                     Some("always") => Restart::Always,

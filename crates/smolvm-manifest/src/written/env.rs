@@ -8,13 +8,23 @@ use serde::Deserialize;
 use serde::de::value::{MapAccessDeserializer, SeqAccessDeserializer};
 use serde::de::{Deserializer, Error, MapAccess, SeqAccess, Visitor};
 
-use super::{AnyText, Assignment, List, OneLine, VariableName};
+use super::{AnyAssignment, AnyText, Assignment, List, OneLine, VariableName};
 
-/// The guest's environment.
+/// The guest's environment, which ends up in files of one line each.
+#[derive(Debug, Default, Deserialize)]
+#[serde(transparent)]
+pub(crate) struct GuestEnv(pub(crate) Env);
+
+/// The environment of one step or service, which is handed to it as it is.
+#[derive(Debug, Default, Deserialize)]
+#[serde(transparent)]
+pub(crate) struct OwnEnv(pub(crate) Env);
+
+/// An environment in either of its shapes.
 #[derive(Debug)]
 pub(crate) enum Env {
     Map(BTreeMap<String, String>),
-    List(List<Assignment>),
+    List(List<String>),
 }
 
 impl Default for Env {
@@ -51,9 +61,9 @@ impl<'de> Deserialize<'de> for Env {
     }
 }
 
-impl JsonSchema for Env {
+impl JsonSchema for GuestEnv {
     fn schema_name() -> std::borrow::Cow<'static, str> {
-        "Env".into()
+        "GuestEnv".into()
     }
 
     fn inline_schema() -> bool {
@@ -61,34 +71,7 @@ impl JsonSchema for Env {
     }
 
     fn json_schema(generator: &mut SchemaGenerator) -> Schema {
-        json_schema!({
-            "oneOf": [
-                {
-                    "title": "a map of variables",
-                    "type": ["object", "null"],
-                    "propertyNames": generator.subschema_for::<VariableName>(),
-                    "additionalProperties": generator.subschema_for::<OneLine>()
-                },
-                {
-                    "title": "a list of NAME=value",
-                    "type": "array",
-                    "items": generator.subschema_for::<Assignment>()
-                }
-            ]
-        })
-    }
-}
-
-/// The environment of one step or service.
-#[derive(Debug, Default)]
-pub(crate) struct OwnEnv(pub(crate) BTreeMap<String, String>);
-
-/// The same, where something stands in it.
-type OwnEnvMap = BTreeMap<String, String>;
-
-impl<'de> Deserialize<'de> for OwnEnv {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        Ok(Self(Option::<OwnEnvMap>::deserialize(deserializer)?.unwrap_or_default()))
+        either_shape::<OneLine, Assignment>(generator)
     }
 }
 
@@ -102,11 +85,24 @@ impl JsonSchema for OwnEnv {
     }
 
     fn json_schema(generator: &mut SchemaGenerator) -> Schema {
-        json_schema!({
-            "title": "a map of variables",
-            "type": ["object", "null"],
-            "propertyNames": generator.subschema_for::<VariableName>(),
-            "additionalProperties": generator.subschema_for::<AnyText>()
-        })
+        either_shape::<AnyText, AnyAssignment>(generator)
     }
+}
+
+fn either_shape<V: JsonSchema, A: JsonSchema>(generator: &mut SchemaGenerator) -> Schema {
+    json_schema!({
+        "oneOf": [
+            {
+                "title": "a map of variables",
+                "type": ["object", "null"],
+                "propertyNames": generator.subschema_for::<VariableName>(),
+                "additionalProperties": generator.subschema_for::<V>()
+            },
+            {
+                "title": "a list of NAME=value",
+                "type": "array",
+                "items": generator.subschema_for::<A>()
+            }
+        ]
+    })
 }

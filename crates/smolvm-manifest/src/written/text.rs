@@ -97,7 +97,7 @@ text!(
 text!(
     WebAddress,
     "an address",
-    r"^https?://[^\s/?#\x00-\x1f]+(/[^\s?#\x00-\x1f]*)?$",
+    r"^https?://[!\x22$-.0-9:->@-~]+(/[!\x22$->@-~]*)?$",
     "must be an http:// or https:// address without spaces, `?` and `#`"
 );
 text!(
@@ -158,7 +158,14 @@ text!(/// What may stand in an environment at all.
 text!(/// `NAME=value` for the guest.
     Assignment, "NAME=value", r"^[A-Za-z_][A-Za-z0-9_]*=[^\x00-\x08\x0a-\x1f\x7f]*$",
     "must be NAME=value on one line, the name of letters, digits and `_`");
-text!(ShellLine, "a command", r"^[^\x00]*[^\x00\s][^\x00]*$", "must be a command line for /bin/sh");
+text!(
+    /// `NAME=value` for a step or service.
+    AnyAssignment,
+    "NAME=value",
+    r"^[A-Za-z_][A-Za-z0-9_]*=[^\x00]*$",
+    "must be NAME=value, the name of letters, digits and `_`"
+);
+text!(ShellLine, "a command", r"^[^\x00]*[^\x00-\x20\x7f][^\x00]*$", "must be a command line for /bin/sh");
 text!(
     ServiceName,
     "a service name",

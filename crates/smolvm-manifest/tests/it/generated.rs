@@ -199,8 +199,18 @@ fn tidy(document: &mut Value) {
         entry["name"] = json!(format!("service{index}"));
         remove(entry, "user");
     });
-    if document["env"].is_array() {
-        document["env"] = json!(["A=b"]);
+    let env = |holder: &mut Value| {
+        if holder["env"].is_array() {
+            holder["env"] = json!(["A=b"]);
+        }
+    };
+    env(document);
+    for list in ["run", "services"] {
+        entries(document, list, &mut |_, entry| {
+            if entry.is_object() {
+                env(entry);
+            }
+        });
     }
     for (_, secret) in document["secrets"].as_object_mut().into_iter().flatten() {
         if secret["from_file"].is_string() {

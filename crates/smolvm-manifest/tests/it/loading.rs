@@ -99,6 +99,9 @@ fn env_is_a_map_or_a_list() {
     let map = with("env: {A: b, C: \"\"}").env;
     assert_eq!(map, with("env: [A=b, C=]").env);
     assert_eq!(with("env: [\"A=b=c\"]").env["A"], "b=c");
+    let step = |env: &str| with(&format!("run: [{{command: make, env: {env}}}]")).run.remove(0).env;
+    assert_eq!(step("{A: \"b\\nc\"}"), step("[\"A=b\\nc\"]"));
+    assert_eq!(step("[\"A=b\\nc\"]")["A"], "b\nc");
 }
 
 /// YAML 1.1 would have made `false` of this.
