@@ -11,7 +11,12 @@ pub(crate) fn for_people(diagnostic: &(dyn Diagnostic + 'static), terminal: Term
         characters: if terminal.unicode { ThemeCharacters::unicode() } else { ThemeCharacters::ascii() },
         styles: if terminal.colour { ThemeStyles::ansi() } else { ThemeStyles::none() },
     };
-    let handler = GraphicalReportHandler::new_themed(theme).with_width(terminal.width).with_links(false);
+    let handler = GraphicalReportHandler::new_themed(theme)
+        .with_width(terminal.width)
+        .with_links(false)
+        // Commands and pieces of YAML are broken at spaces alone.
+        .with_word_separator(textwrap::WordSeparator::AsciiSpace)
+        .with_word_splitter(textwrap::WordSplitter::NoHyphenation);
     let mut text = String::new();
     match handler.render_report(&mut text, diagnostic) {
         Ok(()) => text,

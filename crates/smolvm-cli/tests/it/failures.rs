@@ -14,12 +14,26 @@ fn no_command() {
 
 #[test]
 fn unknown_command() {
-    snapshot!(Path::new("/nowhere"), run(Path::new("/"), ["biuld"]), @r"");
+    snapshot!(Path::new("/nowhere"), run(Path::new("/"), ["biuld"]), @r#"
+    exit code: 2
+    --- stderr
+    error: unrecognized subcommand 'biuld'
+
+      tip: a similar subcommand exists: 'build'
+
+    Usage: smolvm <COMMAND>
+
+    For more information, try '--help'.
+    "#);
 }
 
 #[test]
 fn unknown_option_for_machines() {
-    snapshot!(Path::new("/nowhere"), run(Path::new("/"), ["build", "--json", "--outptu", "x"]), @r"");
+    snapshot!(Path::new("/nowhere"), run(Path::new("/"), ["build", "--json", "--outptu", "x"]), @r#"
+    exit code: 2
+    --- stdout
+    {"ok":false,"command":"build","error":{"code":"smolvm::cli::usage","message":"unexpected argument '--outptu' found","help":"tip: a similar argument exists: '--output'\n\nUsage: smolvm build --json --output <DIR>\n\nFor more information, try '--help'."}}
+    "#);
 }
 
 #[test]
@@ -28,35 +42,71 @@ fn json_after_two_dashes_is_the_guests() {
     assert!(ran.stdout.is_empty(), "{ran}");
 }
 
-/// Exit code 1: nothing was ever downloaded.
+/// Exit code 1: nothing was ever downloaded. Which index is asked for first is chance.
 #[test]
 fn offline_with_an_empty_cache() {
-    let (_scratch, folder) = project("base: debian:bookworm\narch: amd64\n");
-    snapshot!(&folder, run(&folder, ["build", "--offline"]), @r"");
+    let (_scratch, folder) = project("base: debian:bookworm\n");
+    let ran = run(&folder, ["build", "--offline", "--json"]).expect_code(1);
+    let error = &ran.envelope()["error"];
+    assert_eq!(error["code"], "smolvm::fetch::offline", "{ran}");
+    assert!(error["help"].as_str().is_some_and(|help| help.contains("--offline")), "{ran}");
 }
 
 /// Exit code 2.
 #[test]
 fn a_manifest_that_cannot_be_built() {
     let (_scratch, folder) = project("base: debian:bokworm\n");
-    snapshot!(&folder, run(&folder, ["build"]), @r"");
+    snapshot!(&folder, run(&folder, ["build"]), @r#"
+    exit code: 2
+    --- stderr
+    smolvm::manifest
+
+      x Smolfile.yaml: 1 mistake
+
+    Error: smolvm::manifest::not_one_of
+
+      x `base` cannot be `debian:bokworm`
+       ,-[Smolfile.yaml:1:7]
+     1 | base: debian:bokworm
+       :       ^^^^^^^|^^^^^^
+       :              `-- did you mean `debian:bookworm`?
+       `----
+      help: one of: debian:bookworm, debian:trixie, ubuntu:22.04, ubuntu:24.04, alpine:3.20,
+            alpine:3.21, alpine:3.22, or {image: NAME} for a Docker image
+    "#);
     assert!(!folder.join(".smolvm").exists(), "the store was touched for a manifest that is wrong");
 }
 
-/// Exit code 3: a store that cannot be made.
+/// Exit code 3.
 #[test]
 fn a_store_that_cannot_be_made() {
-    let (_scratch, folder) = project("base: debian:bookworm\narch: amd64\n");
-    std::fs::write(folder.join("taken"), "a file").expect("a file");
-    let ran = run(&folder, ["build", "--offline", "--image-dir", "taken/images"]);
-    snapshot!(&folder, ran, @r"");
+    let scratch = tempfile::tempdir().expect("a folder");
+    std::fs::write(scratch.path().join("taken"), "a file").expect("a file");
+    let ran = run(scratch.path(), ["image", "ls", "--image-dir", "taken/images"]);
+    snapshot!(scratch.path(), ran, @r#"
+    exit code: 3
+    --- stderr
+    smolvm::store::unusable
+
+      x the image store taken/images cannot be used: failed to open file `taken/images/VERSION`: Not a
+      | directory (os error 20)
+      `-> failed to open file `taken/images/VERSION`: Not a directory (os error 20)
+      help: make the folder readable and writable for you, or choose another one with --image-dir
+    "#);
 }
 
 #[test]
 fn a_stdout_that_is_full() {
     let full = OpenOptions::new().write(true).open("/dev/full").expect("/dev/full");
     let ran = ran(smolvm(Path::new("/")).arg("schema").stdout(full));
-    snapshot!(Path::new("/nowhere"), ran, @r"");
+    snapshot!(Path::new("/nowhere"), ran, @r#"
+    exit code: 3
+    --- stderr
+    smolvm::cli::stdout
+
+      x the result could not be printed: No space left on device (os error 28)
+      help: check where stdout goes: a full disk, perhaps
+    "#);
 }
 
 #[test]

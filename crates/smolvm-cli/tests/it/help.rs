@@ -8,7 +8,7 @@ use crate::support::{regex_of, run};
 fn check(name: &str, words: &[&str]) {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR"));
     let ran = run(folder, words).expect_code(0);
-    snapshot!(folder, ran, name.to_owned(), "");
+    snapshot!(folder, ran, name);
 }
 
 #[test]

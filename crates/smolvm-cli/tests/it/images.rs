@@ -6,15 +6,48 @@ use crate::support::{regex_of, run};
 #[test]
 fn an_empty_store() {
     let scratch = tempfile::tempdir().expect("a folder");
-    snapshot!(scratch.path(), run(scratch.path(), ["image", "ls"]), @r"");
-    snapshot!(scratch.path(), run(scratch.path(), ["image", "ls", "--json"]), @r"");
+    snapshot!(scratch.path(), run(scratch.path(), ["image", "ls"]), @r#"
+    exit code: 0
+    --- stdout
+    there are no images; `smolvm build` makes one
+    "#);
+    snapshot!(scratch.path(), run(scratch.path(), ["image", "ls", "--json"]), @r#"
+    exit code: 0
+    --- stdout
+    {"ok":true,"command":"image ls","data":{"images":[]}}
+    "#);
 }
 
 #[test]
 fn names_that_are_not_there() {
     let scratch = tempfile::tempdir().expect("a folder");
-    snapshot!(scratch.path(), run(scratch.path(), ["image", "inspect", "nothing"]), @r"");
-    snapshot!(scratch.path(), run(scratch.path(), ["image", "rm", "nothing"]), @r"");
-    snapshot!(scratch.path(), run(scratch.path(), ["image", "inspect", "nothing", "--json"]), @r"");
-    snapshot!(scratch.path(), run(scratch.path(), ["run", "nothing"]), @r"");
+    snapshot!(scratch.path(), run(scratch.path(), ["image", "inspect", "nothing"]), @r#"
+    exit code: 2
+    --- stderr
+    smolvm::store::no_such_image
+
+      x there is no image `nothing`
+      help: `smolvm image ls` shows those that there are
+    "#);
+    snapshot!(scratch.path(), run(scratch.path(), ["image", "rm", "nothing"]), @r#"
+    exit code: 2
+    --- stderr
+    smolvm::store::no_such_image
+
+      x there is no image `nothing`
+      help: `smolvm image ls` shows those that there are
+    "#);
+    snapshot!(scratch.path(), run(scratch.path(), ["image", "inspect", "nothing", "--json"]), @r#"
+    exit code: 2
+    --- stdout
+    {"ok":false,"command":"image inspect","error":{"code":"smolvm::store::no_such_image","message":"there is no image `nothing`","help":"`smolvm image ls` shows those that there are"}}
+    "#);
+    snapshot!(scratch.path(), run(scratch.path(), ["run", "nothing"]), @r#"
+    exit code: 2
+    --- stderr
+    smolvm::store::no_such_image
+
+      x there is no image `nothing`
+      help: `smolvm image ls` shows those that there are
+    "#);
 }

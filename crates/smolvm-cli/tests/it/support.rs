@@ -100,15 +100,22 @@ pub fn project(smolfile: &str) -> (tempfile::TempDir, PathBuf) {
     (scratch, folder)
 }
 
-/// Compares all that a run came to with a snapshot, the folder's name taken out.
+/// Compares all that a run came to with a snapshot (inline, or in a file of this name), the folder's name taken out.
 #[macro_export]
 macro_rules! snapshot {
-    ($folder:expr, $ran:expr, $($rest:tt)*) => {{
+    ($folder:expr, $ran:expr, @$inline:literal) => {
+        $crate::snapshot!($folder, insta::assert_snapshot!($ran.to_string(), @$inline))
+    };
+    ($folder:expr, $ran:expr, $name:expr) => {
+        $crate::snapshot!($folder, insta::assert_snapshot!($name, $ran.to_string()))
+    };
+    ($folder:expr, $assert:expr) => {{
         let mut settings = insta::Settings::clone_current();
         settings.set_prepend_module_to_snapshot(false);
         settings.add_filter(&regex_of($folder), "[FOLDER]");
+        settings.add_filter(r"\b(amd64|arm64)\b", "[ARCH]");
         settings.add_filter(r"smolvm \d+\.\d+\.\d+", "smolvm [VERSION]");
-        settings.bind(|| insta::assert_snapshot!($ran.to_string(), $($rest)*));
+        settings.bind(|| $assert);
     }};
 }
 
