@@ -1,12 +1,12 @@
 //! The whole build, one stage a line.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use smolvm_engine::{EmbeddedEngine, Engine as _, Job};
 use smolvm_fetch::{FetchOptions, Fetcher};
 use smolvm_manifest::{LockedManifest, Manifest, load_bytes};
-use smolvm_store::{BuildKey, Image, Store};
+use smolvm_store::{BuildKey, BuildLock, Image, Store};
 
 use crate::commit::{commit, described};
 use crate::error::IoFailure;
@@ -119,7 +119,7 @@ async fn make(
     events: &Events,
 ) -> Result<(Image, bool), BuildError> {
     resolve::check_clock(locked.lock.epoch, options)?;
-    let turn = store.lock(key)?;
+    let turn = wait_for_turn(store, key, events).await?;
     if let Some(image) = store.lookup(key)? {
         return Ok((image, true));
     }
@@ -139,4 +139,21 @@ async fn make(
     )?;
     let image = commit(store.clone(), turn, job, tree, kernel, options.host.now()).await?;
     Ok((image, false))
+}
+
+/// How often a build that waits for another one looks whether that has ended.
+const TURN_INTERVAL: Duration = Duration::from_millis(100);
+
+/// The right to build a key. Two builds of the same image would do the same work: the second waits and finds it done.
+async fn wait_for_turn(store: &Store, key: &BuildKey, events: &Events) -> Result<BuildLock, BuildError> {
+    let mut told = false;
+    loop {
+        if let Some(turn) = store.try_lock(key)? {
+            return Ok(turn);
+        }
+        if !std::mem::replace(&mut told, true) {
+            events.send(Event::Note("another build of the same image is under way: waiting for it".to_owned()));
+        }
+        tokio::time::sleep(TURN_INTERVAL).await;
+    }
 }

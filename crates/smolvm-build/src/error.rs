@@ -138,8 +138,5 @@ pub(crate) fn class_of(error: &EngineError) -> FailureClass {
 }
 
 fn class_of_fetch(error: &FetchError) -> FailureClass {
-    match error {
-        FetchError::Cache { .. } | FetchError::DiskFull { .. } => FailureClass::Host,
-        _ => FailureClass::Build,
-    }
+    if error.is_host_fault() { FailureClass::Host } else { FailureClass::Build }
 }

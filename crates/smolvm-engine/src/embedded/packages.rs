@@ -18,6 +18,9 @@ use crate::{EngineError, Event, Stage};
 /// All packages of an image, their contents waiting in the scratch folder, in the lock's order.
 pub(super) type Unpacked = Vec<UnpackedPackage>;
 
+/// How many packages are fetched or wait to be unpacked at a time: each holds a file open, and a desktop has a thousand.
+const MOST_IN_HAND: usize = 32;
+
 /// Fetches every package and unpacks it as soon as it is verified. The largest come first, so that no core waits for one at the end.
 pub(super) async fn unpack_all(job: &Job) -> Result<Unpacked, EngineError> {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
@@ -26,10 +29,12 @@ pub(super) async fn unpack_all(job: &Job) -> Result<Unpacked, EngineError> {
     packages.sort_by_key(|(_, package)| std::cmp::Reverse(package.size));
     let total = packages.len() as u64;
 
+    let in_hand = Arc::new(Semaphore::new(MOST_IN_HAND));
     let mut under_way = JoinSet::new();
     for (number, package) in packages {
-        let (job, unpacking) = (job.clone(), Arc::clone(&unpacking));
+        let (job, unpacking, in_hand) = (job.clone(), Arc::clone(&unpacking), Arc::clone(&in_hand));
         under_way.spawn(async move {
+            let _held = in_hand.acquire().await;
             let wanted = Wanted::package(&package)?;
             let verified = job.fetcher.fetch(&wanted, job.mirrors.of(&package.archive)).await?;
             let _place = unpacking.acquire().await;
