@@ -1,7 +1,7 @@
 //! The steps in Docker's spelling.
 
 use serde::Serialize;
-use smolvm_manifest::{Distro, Family, LocalKind, LockedManifest, RunStep, User};
+use smolvm_manifest::{Distro, Family, LocalKind, LockedManifest, LockedPackage, RunStep, User};
 
 use crate::context::context_path;
 use crate::error::RenderError;
@@ -18,15 +18,22 @@ pub(crate) fn dockerfile(locked: &LockedManifest, distro: Distro, steps: &[Step]
     let mut run = Vec::new();
     let mut sources = Vec::new();
     let mut identity = Vec::new();
+    let users: Vec<&User> = steps
+        .iter()
+        .filter_map(|step| match step {
+            Step::CreateUser(user) => Some(user),
+            _ => None,
+        })
+        .collect();
     for (index, step) in steps.iter().enumerate() {
         match step {
             Step::InstallPackages { .. } => {}
             Step::SetPassword { user, hash } => accounts.push(set_password(distro, user, hash.as_deref())),
             Step::CreateUser(user) => accounts.push(create_user(distro, user)),
-            Step::PlaceFile(file) => files.push(CopyLine::new(context_path(steps, index), file)),
-            Step::Run(step) => run.push(RunLine::new(step, &manifest.users)),
+            Step::PlaceFile(file) => files.push(CopyLine::new(&context_path(steps, index), file)),
+            Step::Run(step) => run.push(RunLine::new(step, &users)),
             Step::WriteIdentity(file) => {
-                let line = CopyLine::new(context_path(steps, index), file);
+                let line = CopyLine::new(&context_path(steps, index), file);
                 // Packages may come from the Smolfile's own repositories.
                 let list = if file.target.starts_with("/etc/ap") { &mut sources } else { &mut identity };
                 list.push(line);
@@ -75,7 +82,7 @@ struct CopyLine {
 }
 
 impl CopyLine {
-    fn new(from: String, file: &FileStep) -> Self {
+    fn new(from: &str, file: &FileStep) -> Self {
         let is_folder = matches!(&file.content, Content::Local(source)
             if source.entries.first().is_some_and(|entry| matches!(entry.kind, LocalKind::Directory)));
         let owner = file.owner.as_ref().map(|owner| format!("{}:{}", owner.user, owner.group));
@@ -108,7 +115,7 @@ struct SecretMount {
 }
 
 impl RunLine {
-    fn new(step: &RunStep, users: &[User]) -> Self {
+    fn new(step: &RunStep, users: &[&User]) -> Self {
         let uid = match step.user.as_str() {
             "root" => Some(0),
             name => users.iter().find(|user| user.name == name).and_then(|user| user.uid).or(name.parse().ok()),
@@ -131,7 +138,7 @@ impl RunLine {
     }
 }
 
-fn pinned(package: &smolvm_manifest::LockedPackage, arch: &str, distro: Distro) -> String {
+fn pinned(package: &LockedPackage, arch: &str, distro: Distro) -> String {
     if distro.family() != Family::Alpine && package.arch != arch && package.arch != "all" {
         return format!("{}:{}={}", package.name, package.arch, package.version);
     }
@@ -175,8 +182,9 @@ fn create_user(distro: Distro, user: &User) -> String {
         commands.push(format!(
             "useradd --uid {uid} --gid {uid}{groups} --shell {shell_path} --home-dir {home} --create-home {name}"
         ));
-        commands.push(format!("chmod 0755 {home}"));
     }
+    // Each distribution has its own idea of it.
+    commands.push(format!("chmod 0755 {home}"));
     commands.push(set_password(distro, &user.name, user.password_hash.as_deref()));
     commands.join(" && ")
 }

@@ -45,7 +45,7 @@ pub(crate) fn expanded_json(paths: &[String]) -> String {
     json(&escaped)
 }
 
-/// Spells `value` as one argument of an sshd_config(5) line: inside double quotes a backslash takes the meaning of a
+/// Spells `value` as one argument of an `sshd_config` line: inside double quotes a backslash takes the meaning of a
 /// backslash and of a quote, and nothing else is special (OpenSSH 8.7 and newer). The value must not hold a line break.
 pub(crate) fn sshd(value: &str) -> String {
     format!("\"{}\"", value.replace('\\', r"\\").replace('"', "\\\""))

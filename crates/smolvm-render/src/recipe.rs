@@ -36,7 +36,7 @@ pub fn render(locked: &LockedManifest) -> Result<Recipe, RenderError> {
         Base::Distro(distro) => *distro,
         Base::Image(reference) => return Err(RenderError::ImageBase { reference: reference.clone() }),
     };
-    check_texts(manifest)?;
+    check_texts(locked)?;
 
     let init = init(locked, distro)?;
     let mut steps = vec![
@@ -65,7 +65,7 @@ fn numbered_users(users: &[User]) -> Vec<User> {
         .iter()
         .map(|user| {
             let uid = user.uid.unwrap_or_else(|| {
-                let free = (FIRST..).find(|uid| !taken.contains(uid)).unwrap_or(FIRST);
+                let free = (FIRST..u32::MAX).find(|uid| !taken.contains(uid)).unwrap_or(FIRST);
                 taken.push(free);
                 free
             });

@@ -17,8 +17,8 @@ pub enum Step {
         /// A crypt(3) hash; `None` writes `*`, which no password matches but which is not a locked account.
         hash: Option<String>,
     },
-    /// Creates a user with a primary group of the same name and number, and a home folder (0755 less nothing, owned by
-    /// the user) that holds a copy of `/etc/skel`. The user id is always given. Its `authorized_keys` come with a later
+    /// Creates a user with a primary group of the same name and number, and a home folder (0755, owned by the user) that
+    /// holds a copy of `/etc/skel`. The user id is always given. Its `authorized_keys` come with a later
     /// identity step, so they are not to be written here.
     CreateUser(User),
     /// Places an entry of `files`.

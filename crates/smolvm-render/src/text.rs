@@ -1,12 +1,18 @@
 //! Control characters that would break out of the line that a value stands on.
 
-use smolvm_manifest::Manifest;
+use smolvm_manifest::LockedManifest;
 
 use crate::error::RenderError;
 
 /// Refuses values that cannot stand where they must. A manifest that was loaded from a Smolfile has none of them, but a
 /// `Manifest` can be made by hand, and what is rendered here is run as root.
-pub(crate) fn check_texts(manifest: &Manifest) -> Result<(), RenderError> {
+pub(crate) fn check_texts(locked: &LockedManifest) -> Result<(), RenderError> {
+    let manifest = &locked.manifest;
+    for package in &locked.lock.packages {
+        for value in [&package.name, &package.version, &package.arch] {
+            line("packages of the lock", value)?;
+        }
+    }
     line("name", &manifest.name)?;
     line("hostname", &manifest.hostname)?;
     for (name, value) in &manifest.env {

@@ -22,6 +22,14 @@ pub enum Accelerator {
 }
 
 impl Accelerator {
+    /// The value of QEMU's `-accel`.
+    pub(crate) const fn option(self) -> &'static str {
+        match self {
+            Self::Kvm => "kvm",
+            Self::Tcg => "tcg,thread=multi",
+        }
+    }
+
     /// KVM if a guest really runs under it, else TCG.
     ///
     /// That `/dev/kvm` can be opened, or that QEMU starts with it, proves nothing: hosts that are virtual machines
@@ -52,7 +60,7 @@ async fn runs_guests(arch: Arch, accelerator: Accelerator, folder: &Path) -> boo
     let flavour = Flavour::of(arch);
     let mut command = Command::new(flavour.program);
     command
-        .args(["-machine", flavour.machine, "-accel", flavour.accel(accelerator), "-cpu", flavour.cpu(accelerator)])
+        .args(["-machine", flavour.machine, "-accel", accelerator.option(), "-cpu", flavour.cpu(accelerator)])
         .args(["-nodefaults", "-no-user-config", "-no-reboot", "-display", "none", "-m", "64"])
         .args(probe.arguments)
         .arg("-bios")

@@ -87,8 +87,8 @@ mod tests {
     fn an_error_shows_the_last_lines_without_escape_sequences() {
         let folder = tempfile::tempdir().unwrap();
         let log = folder.path().join("console.log");
-        let text: String = (0..100).map(|number| format!("\u{1b}[1mline {number}\u{1b}c\n\n")).collect();
-        fs_err::write(&log, text).unwrap();
+        let text: Vec<String> = (0..100).map(|number| format!("\u{1b}[1mline {number}\u{1b}c\n\n")).collect();
+        fs_err::write(&log, text.concat()).unwrap();
         let end = Console::new(log).end();
         assert_eq!(end.lines.len(), SHOWN_LINES);
         assert_eq!(end.lines.last().map(String::as_str), Some("[1mline 99c"));

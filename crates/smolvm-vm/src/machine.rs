@@ -121,11 +121,9 @@ impl Machine {
         let accelerator = Accelerator::probe(options.image.arch, folder.path()).await;
         for _ in 0..PORT_ATTEMPTS {
             events(RunEvent::Booting { accelerator });
-            match start(options, folder.path(), &boot_args, accelerator, events).await? {
-                Start::Ready(qemu, connection, console) => {
-                    return Ok(Self { connection, qemu, console, _folder: folder });
-                }
-                Start::PortTaken => {}
+            let started = start(options, folder.path(), &boot_args, accelerator, events).await?;
+            if let Some(Started { qemu, connection, console }) = started {
+                return Ok(Self { connection, qemu, console, _folder: folder });
             }
         }
         Err(VmError::io("find a free port on the loopback")(std::io::ErrorKind::AddrInUse.into()))
@@ -176,20 +174,21 @@ impl Machine {
     }
 }
 
-/// What one attempt to boot came to.
-enum Start {
-    Ready(Guardian, Connection, Console),
-    /// Somebody else took the port between our look and QEMU's.
-    PortTaken,
+/// A guest that let us in.
+struct Started {
+    qemu: Guardian,
+    connection: Connection,
+    console: Console,
 }
 
+/// Starts QEMU and waits for SSH. `None` where somebody else took the port between our look and QEMU's.
 async fn start(
     options: &MachineOptions,
     folder: &std::path::Path,
     boot_args: &str,
     accelerator: Accelerator,
     events: &(dyn Fn(RunEvent) + Send + Sync),
-) -> Result<Start, VmError> {
+) -> Result<Option<Started>, VmError> {
     let flavour = Flavour::of(options.image.arch);
     let ssh_port = free_port()?;
     let arguments = CommandLine {
@@ -211,46 +210,43 @@ async fn start(
         .map_err(VmError::io(format!("start `{}`", flavour.program)))?;
     let mut console = Console::new(options.console_log.clone());
 
-    let outcome = tokio::select! {
-        status = qemu.wait() => Outcome::Ended(status.map_err(VmError::io("wait for QEMU"))?),
-        connected = connect(folder, ssh_port, &mut console, events) => Outcome::Connected(connected),
-        () = tokio::time::sleep(options.boot_time) => Outcome::TimeOut,
+    let connected = tokio::select! {
+        status = qemu.wait() => Err(NotReady::Ended(status.map_err(VmError::io("wait for QEMU"))?)),
+        connected = connect(folder, ssh_port, &mut console, events) => connected,
+        () = tokio::time::sleep(options.boot_time) => Err(NotReady::TimeOut),
     };
-    match outcome {
-        Outcome::Connected(Ok(connection)) => {
+    let error = match connected {
+        Ok(connection) => {
             events(RunEvent::Ready { after: started.elapsed() });
-            Ok(Start::Ready(qemu, connection, console))
+            return Ok(Some(Started { qemu, connection, console }));
         }
-        Outcome::Connected(Err(ConnectFailure::Sshd)) => Err(VmError::SshdFailed { console: console.end() }),
-        Outcome::Connected(Err(ConnectFailure::Refused(output))) => {
-            Err(VmError::SshRefused { output, console: console.end() })
-        }
-        Outcome::Connected(Err(ConnectFailure::Other(error))) => Err(error),
-        Outcome::TimeOut => Err(VmError::NoAnswer { waited: options.boot_time, console: console.end() }),
-        Outcome::Ended(status) => {
+        Err(NotReady::Sshd) => VmError::SshdFailed { console: console.end() },
+        Err(NotReady::Refused(output)) => VmError::SshRefused { output, console: console.end() },
+        Err(NotReady::Other(error)) => error,
+        Err(NotReady::TimeOut) => VmError::NoAnswer { waited: options.boot_time, console: console.end() },
+        Err(NotReady::Ended(status)) => {
             let output = std::fs::read_to_string(&output_path).unwrap_or_default();
             if output.contains("host forwarding rule") {
-                return Ok(Start::PortTaken);
+                return Ok(None);
             }
             // 127 is the shell's word for a program that it cannot find.
             if status.code() == Some(127) {
-                return Err(flavour.missing());
+                flavour.missing()
+            } else if status.success() {
+                VmError::GuestStopped { console: console.end() }
+            } else {
+                VmError::QemuFailed { status: status.to_string(), output: output.trim().to_owned() }
             }
-            if status.success() {
-                return Err(VmError::GuestStopped { console: console.end() });
-            }
-            Err(VmError::QemuFailed { status: status.to_string(), output: output.trim().to_owned() })
         }
-    }
+    };
+    Err(error)
 }
 
-enum Outcome {
+/// Why there is no guest to log in to.
+enum NotReady {
     Ended(std::process::ExitStatus),
-    Connected(Result<Connection, ConnectFailure>),
     TimeOut,
-}
-
-enum ConnectFailure {
+    /// The guest's init says that sshd does not run.
     Sshd,
     Refused(String),
     Other(VmError),
@@ -262,19 +258,20 @@ async fn connect(
     port: u16,
     console: &mut Console,
     events: &(dyn Fn(RunEvent) + Send + Sync),
-) -> Result<Connection, ConnectFailure> {
-    // Before the guest says that sshd was started, a try is made now and then all the same: its console may be silent.
-    const BLIND_TRY: Duration = Duration::from_millis(500);
-    const LOOK: Duration = Duration::from_millis(10);
+) -> Result<Connection, NotReady> {
+    // Before the guest says that sshd was started, a look is taken now and then all the same: its console may be silent.
+    // Each look costs the guest a process.
+    const BLIND_LOOK: Duration = Duration::from_millis(500);
+    const PAUSE: Duration = Duration::from_millis(10);
     let mut announced = false;
-    let mut last_try = Instant::now();
+    let mut last_look = Instant::now();
     loop {
         let lines = console.new_lines().map_err(VmError::io("read the console's log"));
-        for line in lines.map_err(ConnectFailure::Other)? {
+        for line in lines.map_err(NotReady::Other)? {
             if let Some(reason) = line.strip_prefix("SMOLVM_FAIL stage=") {
                 events(RunEvent::StageFailed { reason: reason.to_owned() });
                 if reason.starts_with("sshd ") {
-                    return Err(ConnectFailure::Sshd);
+                    return Err(NotReady::Sshd);
                 }
             } else if let Some(stage) = line.strip_prefix("SMOLVM_TS stage=") {
                 let stage = stage.split(' ').next().unwrap_or_default();
@@ -282,19 +279,21 @@ async fn connect(
                 events(RunEvent::Milestone { stage: stage.to_owned() });
             }
         }
-        let patience = if announced { Duration::from_secs(10) } else { BLIND_TRY };
-        if (announced || last_try.elapsed() >= BLIND_TRY) && greets(port, patience).await {
-            break;
+        let mut present = announced;
+        if !announced && last_look.elapsed() >= BLIND_LOOK {
+            present = greets(port, BLIND_LOOK).await;
+            last_look = Instant::now();
         }
-        if last_try.elapsed() >= BLIND_TRY {
-            last_try = Instant::now();
+        if present {
+            match Connection::open(folder, port).await {
+                Ok(connection) => return Ok(connection),
+                Err(ConnectError::Refused(words)) => return Err(NotReady::Refused(words)),
+                Err(ConnectError::Other(error)) => return Err(NotReady::Other(error)),
+                Err(ConnectError::Absent(words)) => tracing::debug!(words, "no connection yet"),
+            }
         }
-        tokio::time::sleep(LOOK).await;
+        tokio::time::sleep(PAUSE).await;
     }
-    Connection::open(folder, port).await.map_err(|error| match error {
-        ConnectError::Refused(words) => ConnectFailure::Refused(words),
-        ConnectError::Other(error) => ConnectFailure::Other(error),
-    })
 }
 
 /// A port that is free at this moment. QEMU binds it a little later, hence the attempts.

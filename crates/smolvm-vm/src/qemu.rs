@@ -46,13 +46,6 @@ impl Flavour {
         }
     }
 
-    pub(crate) const fn accel(&self, accelerator: Accelerator) -> &'static str {
-        match accelerator {
-            Accelerator::Kvm => "kvm",
-            Accelerator::Tcg => "tcg,thread=multi",
-        }
-    }
-
     pub(crate) const fn cpu(&self, accelerator: Accelerator) -> &'static str {
         match accelerator {
             Accelerator::Kvm => "host",
@@ -86,7 +79,7 @@ impl CommandLine<'_> {
         let option = |name: &'static str, value: &str| [OsString::from(name), OsString::from(value)];
         for [name, value] in [
             option("-machine", flavour.machine),
-            option("-accel", flavour.accel(self.accelerator)),
+            option("-accel", self.accelerator.option()),
             option("-cpu", flavour.cpu(self.accelerator)),
             option("-smp", &self.cpus.to_string()),
             option("-m", &format!("{}M", self.memory_mib)),

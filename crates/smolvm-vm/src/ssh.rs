@@ -63,8 +63,10 @@ pub(crate) struct Connection {
 /// Why there is no connection.
 #[derive(Debug)]
 pub(crate) enum ConnectError {
-    /// The client's own words.
+    /// The server does not let us in, in the client's own words.
     Refused(String),
+    /// The server is not there, or not yet.
+    Absent(String),
     Other(VmError),
 }
 
@@ -92,8 +94,9 @@ impl Connection {
             match holder.try_wait() {
                 Ok(None) => tokio::time::sleep(Duration::from_millis(5)).await,
                 Ok(Some(_)) => {
-                    let words = std::fs::read_to_string(&log).unwrap_or_default();
-                    return Err(ConnectError::Refused(words.trim().to_owned()));
+                    let words = std::fs::read_to_string(&log).unwrap_or_default().trim().to_owned();
+                    let refused = words.contains("Permission denied");
+                    return Err(if refused { ConnectError::Refused(words) } else { ConnectError::Absent(words) });
                 }
                 Err(error) => return Err(ConnectError::Other(VmError::io("log in")(error))),
             }
