@@ -1,5 +1,6 @@
 //! Makes .deb files, sound and unsound ones, for tests.
 
+use std::fmt::Write as _;
 use std::io::{self, Write as _};
 
 use tar::{EntryType, Header};
@@ -93,7 +94,7 @@ impl TestDeb {
     /// Adds a control field.
     #[must_use]
     pub fn field(mut self, name: &str, value: &str) -> Self {
-        self.fields.push_str(&format!("{name}: {value}\n"));
+        let _ = writeln!(self.fields, "{name}: {value}");
         self
     }
 

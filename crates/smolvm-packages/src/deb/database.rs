@@ -6,6 +6,7 @@ mod status;
 mod triggers;
 
 use std::collections::{BTreeMap, HashMap};
+use std::fmt::Write as _;
 
 use smolvm_sandbox::SandboxError;
 
@@ -295,12 +296,11 @@ impl Database {
                     continue;
                 }
             };
-            match self.by_name.get(&control.name) {
-                Some(number) => self.packages[*number].control = control,
-                None => {
-                    self.by_name.insert(control.name.clone(), self.packages.len());
-                    self.packages.push(Installed { control, files: Vec::new() });
-                }
+            if let Some(number) = self.by_name.get(&control.name) {
+                self.packages[*number].control = control;
+            } else {
+                self.by_name.insert(control.name.clone(), self.packages.len());
+                self.packages.push(Installed { control, files: Vec::new() });
             }
         }
     }
@@ -353,7 +353,7 @@ impl Installed {
         let mut field = String::new();
         for (file, rest) in self.conffile_lines() {
             let is_new = file == path && !rest.ends_with(" obsolete");
-            field.push_str(&format!("\n /{file} {rest}{}", if is_new { " obsolete" } else { "" }));
+            let _ = write!(field, "\n /{file} {rest}{}", if is_new { " obsolete" } else { "" });
         }
         if !field.is_empty() {
             let mut paragraph = self.control.paragraph().clone();

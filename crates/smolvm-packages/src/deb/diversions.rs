@@ -11,8 +11,9 @@ pub(crate) struct Diversions {
     origins: HashMap<String, String>,
 }
 
+/// What happens to the files of one path.
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Diversion {
+pub(crate) struct Diversion {
     to: String,
     /// The one package whose own file stays at the path; `None` when the diversion is for all packages.
     package: Option<String>,
@@ -40,14 +41,21 @@ impl Diversions {
         }
     }
 
-    /// The package that diverts the path, `Some(None)` when the administrator does, `None` when nobody does.
-    pub(crate) fn diverter(&self, path: &str) -> Option<Option<&str>> {
-        self.by_path.get(path).map(|diversion| diversion.package.as_deref())
+    /// The diversion of a path, if there is one.
+    pub(crate) fn get(&self, path: &str) -> Option<&Diversion> {
+        self.by_path.get(path)
     }
 
     /// The path whose diverted file lies here.
     pub(crate) fn origin(&self, path: &str) -> Option<&str> {
         self.origins.get(path).map(String::as_str)
+    }
+}
+
+impl Diversion {
+    /// The package that keeps its own file at the path; `None` when nobody does.
+    pub(crate) fn package(&self) -> Option<&str> {
+        self.package.as_deref()
     }
 }
 
@@ -63,9 +71,9 @@ mod tests {
         assert_eq!(diversions.destination("bin/sh", "bash"), "bin/sh.distrib");
         assert_eq!(diversions.destination("usr/bin/x", "dash"), "usr/bin/x.real");
         assert_eq!(diversions.destination("usr/bin/y", "dash"), "usr/bin/y");
-        assert_eq!(diversions.diverter("bin/sh"), Some(Some("dash")));
-        assert_eq!(diversions.diverter("usr/bin/x"), Some(None));
-        assert_eq!(diversions.diverter("usr/bin/y"), None);
+        assert_eq!(diversions.get("bin/sh").map(Diversion::package), Some(Some("dash")));
+        assert_eq!(diversions.get("usr/bin/x").map(Diversion::package), Some(None));
+        assert_eq!(diversions.get("usr/bin/y"), None);
         assert_eq!(diversions.origin("bin/sh.distrib"), Some("bin/sh"));
     }
 }

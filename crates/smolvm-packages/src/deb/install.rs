@@ -15,7 +15,7 @@ use smolvm_sandbox::{PlaceOp, Session};
 pub use self::background::{UnpackJob, unpack_in_background};
 pub use self::error::InstallError;
 
-use super::database::Database;
+use super::database::{Database, Installed};
 use super::place::place;
 use super::plan::Wave;
 use super::unpack::{ControlFiles, UnpackError, UnpackedPackage};
@@ -190,7 +190,7 @@ impl<'a> Installer<'a> {
         }
         dpkg::configure(self.session, names, with_triggers, self.on_event)?;
         self.read_status()?;
-        let is_configured = |name: &&String| self.database.get(name).is_some_and(|package| package.is_configured());
+        let is_configured = |name: &&String| self.database.get(name).is_some_and(Installed::is_configured);
         let unconfigured: Vec<String> = names.iter().filter(|name| !is_configured(name)).cloned().collect();
         if unconfigured.is_empty() { Ok(()) } else { Err(InstallError::Unconfigured { packages: unconfigured }) }
     }

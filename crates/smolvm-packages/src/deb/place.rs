@@ -9,6 +9,7 @@ use thiserror::Error;
 use super::control::Control;
 use super::database::{Claim, ConffileRecord, Database};
 use super::dependency;
+use super::diversions::Diversion;
 use super::unpack::{Entry, EntryKind, UnpackedPackage};
 
 pub use super::database::TriggerError;
@@ -131,11 +132,11 @@ impl Placement<'_> {
             let (package, path, origin) = (name.to_owned(), path.to_owned(), origin.to_owned());
             return Err(PlaceError::Diverted { package, path, origin });
         }
-        let diverter = diversions.diverter(path).map(|diverter| diverter.map(str::to_owned));
-        let diverted = diversions.destination(path, name).to_owned();
+        let diverter = diversions.get(path).and_then(Diversion::package).map(str::to_owned);
+        let placed_at = diversions.destination(path, name).to_owned();
         let destination = self.destination(path);
-        let verdict = self.verdict(entry, diverter.as_ref().map(Option::as_deref))?;
-        self.database.activate_file(&diverted, &self.control.database_name());
+        let verdict = self.verdict(entry)?;
+        self.database.activate_file(&placed_at, &self.control.database_name());
         match verdict {
             Verdict::Keep => return Ok(false),
             Verdict::Share => return Ok(true),
@@ -145,25 +146,22 @@ impl Placement<'_> {
             let op = self.op(entry, destination);
             self.ops.push(op);
         }
-        // The package that diverts all others leaves them theirs; for any other package, so does the diverter.
-        let is_diverter = diverter.as_ref().is_some_and(|diverter| diverter.as_deref() == Some(name));
-        if entry.kind != EntryKind::Directory && !is_diverter {
+        // The package that diverts all others leaves them theirs; and to any other package, so does the diverter.
+        if entry.kind != EntryKind::Directory && diverter.as_deref() != Some(name) {
             let is_conffile = self.conffiles.contains(path);
-            self.database.take_over(path, is_conffile, diverter.flatten().as_deref());
+            self.database.take_over(path, is_conffile, diverter.as_deref());
         }
         Ok(true)
     }
 
     /// Decides between this package and those that have the path already.
-    fn verdict(&self, entry: &Entry, diverter: Option<Option<&str>>) -> Result<Verdict, PlaceError> {
+    fn verdict(&self, entry: &Entry) -> Result<Verdict, PlaceError> {
         let path = entry.path.as_str();
+        let diverter = self.database.diversions().get(path).and_then(Diversion::package);
         let mut verdict = Verdict::Place;
         for (other, is_folder) in self.database.owners(path) {
             let other_name = other.control.name.as_str();
-            let by_one_of_them = |diverter: Option<&str>| {
-                diverter.is_some_and(|diverter| diverter == other_name || diverter == self.control.name)
-            };
-            if diverter.is_some_and(by_one_of_them) {
+            if diverter.is_some_and(|diverter| diverter == other_name || diverter == self.control.name) {
                 continue;
             }
             match (&entry.kind, is_folder) {

@@ -1,5 +1,7 @@
 //! Real packages, installed in the sandbox and judged by the image's own dpkg and apt.
 
+#![expect(clippy::print_stderr, clippy::print_stdout, reason = "why a test is skipped, and where its time went")]
+
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -29,7 +31,7 @@ fn a_real_set_becomes_a_sound_system() {
     let all = apt.install("status", &wanted).expect("a set");
     let further: Vec<String> = all.into_iter().filter(|package| !image.installed.contains(package)).collect();
     let debs = download(apt, &further);
-    image.install(debs).unwrap_or_else(|error| panic!("{error}"));
+    image.install(&debs).unwrap_or_else(|error| panic!("{error}"));
 
     assert_eq!(image.sh("dpkg --audit"), "");
     assert_eq!(image.sh("dpkg-query -W -f '${db:Status-Abbrev} ${binary:Package}\\n' | grep -v '^ii '; true"), "");
@@ -57,7 +59,7 @@ fn scripts_run_when_and_how_dpkg_would_run_them() {
         "preinst",
         &format!("{}\ndpkg-query -W needed\ndpkg-divert --package diverter --add --rename --divert /usr/share/x.real /usr/share/x\n/usr/sbin/policy-rc.d && exit 1\ntest $? = 101\n", log("diverter-preinst")),
     ).dir("./usr/").dir("./usr/share/").file("./usr/share/x", "diverter");
-    let diverted = TestDeb::new("xdiverted", "1")
+    let owner = TestDeb::new("xdiverted", "1")
         .field("Depends", "diverter")
         .dir("./usr/")
         .dir("./usr/share/")
@@ -71,8 +73,8 @@ fn scripts_run_when_and_how_dpkg_would_run_them() {
         .control_file("conffiles", "/etc/watcher.conf\n")
         .dir("./etc/")
         .file("./etc/watcher.conf", "conf\n");
-    image.install(image.debs(&[watcher])).unwrap_or_else(|error| panic!("{error}"));
-    image.install(image.debs(&[diverted, diverter, needed])).unwrap_or_else(|error| panic!("{error}"));
+    image.install(&image.debs(&[watcher])).unwrap_or_else(|error| panic!("{error}"));
+    image.install(&image.debs(&[owner, diverter, needed])).unwrap_or_else(|error| panic!("{error}"));
     let running = image.sh("dpkg-query -W -f '${Version}' dpkg");
     let running: String =
         running.chars().take_while(|character| character.is_ascii_digit() || *character == '.').collect();
@@ -92,16 +94,16 @@ fn a_failing_script_is_named_with_its_output() {
     let Some(mut image) = Image::with_base() else { return };
     let failing =
         |script: &str| TestDeb::new("broken", "1").control_file(script, "#!/bin/sh\necho I cannot go on\nexit 42\n");
-    let error = image.install(image.debs(&[failing("preinst")])).unwrap_err();
+    let error = image.install(&image.debs(&[failing("preinst")])).unwrap_err();
     assert_eq!(error.to_string(), "the preinst script of the package broken failed: exit code 42\n    I cannot go on");
-    let error = image.install(image.debs(&[failing("postinst"), TestDeb::new("fine", "1")])).unwrap_err();
+    let error = image.install(&image.debs(&[failing("postinst"), TestDeb::new("fine", "1")])).unwrap_err();
     assert_eq!(error.to_string(), "the postinst script of the package broken failed: exit code 42\n    I cannot go on");
 }
 
 #[test]
 fn a_package_that_needs_what_is_not_there_is_refused_by_dpkg() {
     let Some(mut image) = Image::with_base() else { return };
-    let error = image.install(image.debs(&[TestDeb::new("lonely", "1").field("Depends", "company")])).unwrap_err();
+    let error = image.install(&image.debs(&[TestDeb::new("lonely", "1").field("Depends", "company")])).unwrap_err();
     let InstallError::Refused { package, output, .. } = &error else { panic!("{error}") };
     assert_eq!(package, "lonely");
     assert!(output.contains("Package company is not installed."), "{output}");
@@ -131,12 +133,12 @@ impl Image {
         let session = start(&options).expect("a sandbox");
         let installed: Vec<String> = apt.install("status", &BASE).expect("a set").into_iter().collect();
         let mut image = Self { session: Some(session), folder: Some(folder), scratch, installed: Vec::new(), count: 0 };
-        image.install(download(apt, &installed)).unwrap_or_else(|error| panic!("{error}"));
+        image.install(&download(apt, &installed)).unwrap_or_else(|error| panic!("{error}"));
         image.installed = installed;
         Some(image)
     }
 
-    fn install(&mut self, debs: Vec<PathBuf>) -> Result<(), InstallError> {
+    fn install(&mut self, debs: &[PathBuf]) -> Result<(), InstallError> {
         let jobs: Vec<UnpackJob> = debs.iter().map(|deb| job(deb)).collect();
         let limits = UnpackLimits::default();
         let started = Instant::now();
@@ -144,7 +146,7 @@ impl Image {
             jobs.iter().map(|job| read_control(job.deb.clone(), &job.package, &limits).expect("a package")).collect();
         let waves = plan(&controls);
         let workers = std::thread::available_parallelism().map_or(2, usize::from);
-        let packages = unpack_in_background(jobs, &waves, self.scratch.clone(), limits, workers);
+        let packages = unpack_in_background(jobs, &waves, &self.scratch, limits, workers);
         let mut log = Log { started, last: (started, "start".to_owned()), spent: Vec::new() };
         let options = InstallOptions { scratch: self.scratch.clone(), epoch: 1_700_000_000 };
         let session = self.session.as_mut().expect("a session");

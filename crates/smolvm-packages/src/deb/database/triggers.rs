@@ -1,6 +1,7 @@
 //! Triggers: which package wants to hear of which files and events, and what happened since.
 
 use std::collections::{BTreeMap, HashMap};
+use std::fmt::Write as _;
 
 use miette::Diagnostic;
 use smolvm_sandbox::SandboxError;
@@ -99,12 +100,15 @@ impl Triggers {
             let path = format!("{folder}/triggers/{name}");
             let mut content = text(read, &path)?.unwrap_or_default();
             for interest in self.named.remove(&name).unwrap_or_default() {
-                content.push_str(&format!("{interest}\n"));
+                let _ = writeln!(content, "{interest}");
             }
             changed.insert(path, DatabaseFile::new(content));
         }
         if std::mem::take(&mut self.files_changed) {
-            let content: String = self.files.iter().map(|(path, interest)| format!("{path} {interest}\n")).collect();
+            let mut content = String::new();
+            for (path, interest) in &self.files {
+                let _ = writeln!(content, "{path} {interest}");
+            }
             changed.insert(format!("{folder}/triggers/File"), DatabaseFile::new(content));
         }
         if !self.activated.is_empty() {
@@ -112,7 +116,7 @@ impl Triggers {
             let path = format!("{folder}/triggers/Unincorp");
             let mut content = text(read, &path)?.unwrap_or_default();
             for (trigger, waiting) in std::mem::take(&mut self.activated) {
-                content.push_str(&format!("{trigger} {}\n", waiting.join(" ")));
+                let _ = writeln!(content, "{trigger} {}", waiting.join(" "));
             }
             changed.insert(path, DatabaseFile::new(content));
         }

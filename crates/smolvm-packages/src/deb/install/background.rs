@@ -1,7 +1,7 @@
 //! Unpacking on all processors while the first packages are already being installed.
 
 use std::collections::HashMap;
-use std::path::PathBuf;
+use std::path::Path;
 use std::sync::mpsc::{Receiver, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -26,7 +26,7 @@ pub struct UnpackJob {
 pub fn unpack_in_background(
     mut jobs: Vec<UnpackJob>,
     waves: &[Wave],
-    scratch: PathBuf,
+    scratch: &Path,
     limits: UnpackLimits,
     workers: usize,
 ) -> Receiver<Result<UnpackedPackage, UnpackError>> {
@@ -43,7 +43,7 @@ pub fn unpack_in_background(
     let (sender, receiver) = sync_channel(jobs.len());
     let jobs = Arc::new(Mutex::new(jobs));
     for _ in 0..workers.max(1) {
-        let (jobs, sender, scratch) = (Arc::clone(&jobs), sender.clone(), scratch.clone());
+        let (jobs, sender, scratch) = (Arc::clone(&jobs), sender.clone(), scratch.to_owned());
         std::thread::spawn(move || {
             let next = || jobs.lock().unwrap_or_else(PoisonError::into_inner).pop();
             while let Some(job) = next() {

@@ -108,5 +108,10 @@ pub enum InstallError {
 
 /// Output, set off from the sentence before it.
 fn shown(output: &str) -> String {
-    output.lines().map(|line| format!("\n    {line}")).collect()
+    let mut text = String::new();
+    for line in output.lines() {
+        text.push_str("\n    ");
+        text.push_str(line);
+    }
+    text
 }

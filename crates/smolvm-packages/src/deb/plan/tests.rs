@@ -1,3 +1,5 @@
+use std::fmt::Write as _;
+
 use super::*;
 
 /// One package per line: `name[!] [P:predepends] [D:depends] [V:provides]`; `!` is essential.
@@ -19,7 +21,7 @@ fn controls(text: &str) -> Vec<Control> {
                     "V" => "Provides",
                     other => panic!("{other}"),
                 };
-                control.push_str(&format!("{field}: {}\n", value.replace("=", " (= ").replace('~', ")")));
+                let _ = writeln!(control, "{field}: {}", value.replace('=', " (= ").replace('~', ")"));
             }
             Control::parse(&control).unwrap()
         })
