@@ -136,7 +136,12 @@ pub enum SandboxError {
 
     /// A step of making the sandbox failed for another reason.
     #[error("the sandbox could not be made: could not {what}: {source}")]
-    #[diagnostic(code(smolvm::sandbox::setup), help("a build needs Linux 5.9 or newer with user, mount and pid namespaces, and a store folder that may hold executable files"))]
+    #[diagnostic(
+        code(smolvm::sandbox::setup),
+        help(
+            "a build needs Linux 5.9 or newer with user, mount and pid namespaces, and a store folder that may hold executable files"
+        )
+    )]
     Setup {
         /// What was tried.
         what: String,

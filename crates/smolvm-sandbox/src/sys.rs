@@ -58,7 +58,7 @@ fn block_all_signals() -> libc::sigset_t {
 
 /// Gives every signal its default disposition and unblocks all. For a process with one thread.
 pub(crate) fn reset_signals() {
-    /// The kernel's `struct sigaction` of all zeros: SIG_DFL without flags or mask, on every architecture.
+    /// The kernel's `struct sigaction` of all zeros: the default action without flags or mask, on every architecture.
     static DEFAULT: [u64; 4] = [0; 4];
     /// Signals, and bytes of the kernel's signal set.
     const SIGNALS: [usize; 2] = [64, 8];

@@ -98,3 +98,31 @@ pub(super) fn link_target(folder: &str, target: &str) -> String {
     }
     parts.join("/")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_are_cleaned_or_refused() {
+        for (path, expected) in [("/usr//lib/./x/", "usr/lib/x"), ("./", ""), ("", ""), ("..a/b..", "..a/b..")] {
+            assert_eq!(normal(path).ok().as_deref(), Some(expected), "{path}");
+        }
+        for path in ["..", "a/..", "../a", "a/../b", "/..", "a\0b"] {
+            assert!(normal(path).is_err(), "{path:?}");
+        }
+        assert!(named("./").is_err());
+    }
+
+    #[test]
+    fn link_targets_stay_below_the_root() {
+        for (folder, target, expected) in [
+            ("etc", "../run/a", "run/a"),
+            ("etc", "a/./b", "etc/a/b"),
+            ("etc/x", "/var/lib", "var/lib"),
+            ("", "../../../etc/shadow", "etc/shadow"),
+        ] {
+            assert_eq!(link_target(folder, target), expected);
+        }
+    }
+}

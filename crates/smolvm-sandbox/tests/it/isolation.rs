@@ -7,8 +7,8 @@ use smolvm_sandbox::{CommandStatus, CommandUser, MountedFile, Network, PlaceOp, 
 
 use crate::support::{sandbox, shell, symlink, with_network};
 
-fn dev() -> Option<CommandUser> {
-    Some(CommandUser { uid: 1000, gid: 1000, groups: vec![7] })
+fn dev() -> CommandUser {
+    CommandUser { uid: 1000, gid: 1000, groups: vec![7] }
 }
 
 #[test]
@@ -101,7 +101,7 @@ fn owners_modes_and_setuid_programs_work() {
     assert_eq!(sandbox.out(script), "1000 65534 4750\n");
     sandbox.out("rm /bin/su && cp /bin/busybox /bin/su && chmod 4755 /bin/su");
     let mut command = shell("id -u; id -G; /bin/su -c 'id -u'");
-    command.user = dev();
+    command.user = Some(dev());
     assert_eq!(sandbox.run(&command), ("1000\n1000 7\n0\n".to_owned(), CommandStatus::Exited(0)));
     let mut command = shell("echo to stderr > /dev/stderr; cat /f");
     command.user = Some(CommandUser { uid: 1001, gid: 1001, groups: Vec::new() });
@@ -173,7 +173,7 @@ fn secrets_exist_while_the_command_runs_and_nowhere_after() {
     command.secrets = vec![SecretFile::new("TOKEN", CANARY), SecretFile::new("OTHER", "x")];
     assert!(!format!("{command:?}").contains(CANARY));
     assert_eq!(sandbox.run(&command).0, format!("{CANARY} 400 0:0\nx"));
-    command.user = dev();
+    command.user = Some(dev());
     assert_eq!(sandbox.run(&command).0, format!("{CANARY} 400 1000:1000\nx"));
     assert_eq!(sandbox.out("ls -A /run; grep -r tweet-4711 /etc /run /tmp /dev/shm || true"), "lock\n");
     let root = sandbox.root();

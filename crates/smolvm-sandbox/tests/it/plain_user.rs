@@ -100,13 +100,19 @@ fn the_tree_is_the_same_for_root_and_user() {
 #[test]
 fn a_user_without_sub_ids_is_told_the_command() {
     let Some(user) = User::new() else { return };
-    for file in ["/etc/subuid", "/etc/subgid"] {
-        let before = std::fs::read_to_string(file).expect("the table");
-        let without: String =
-            before.lines().filter(|line| !line.starts_with(NAME)).map(|line| format!("{line}\n")).collect();
-        std::fs::write(file, without).expect("the table");
+    for (file, remove, add) in
+        [("/etc/subuid", "--del-subuids", "--add-subuids"), ("/etc/subgid", "--del-subgids", "--add-subgids")]
+    {
+        let table = std::fs::read_to_string(file).expect("the table");
+        let line = table.lines().find(|line| line.starts_with(NAME)).expect("the user's line");
+        let numbers: Vec<u32> = line.split(':').skip(1).filter_map(|number| number.parse().ok()).collect();
+        let range = format!("{}-{}", numbers[0], numbers[0] + numbers[1] - 1);
+        let change = |option: &str| {
+            assert!(Command::new("usermod").args([option, range.as_str(), NAME]).status().expect("usermod").success());
+        };
+        change(remove);
         let output = user.tests(&["--exact", "host::reports_for_another_test", "--nocapture"], Path::new("/"));
-        std::fs::write(file, before).expect("the table");
+        change(add);
         let text = String::from_utf8_lossy(&output.stdout).into_owned();
         assert!(text.contains("smolvm::sandbox::no_sub_ids"), "{text}");
         assert!(text.contains(&format!("{file} gives user `{NAME}` 0 ids")), "{text}");

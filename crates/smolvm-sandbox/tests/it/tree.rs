@@ -33,8 +33,10 @@ pub(crate) fn text(sandbox: &mut Sandbox) -> String {
         }
         text += &more;
         for (name, value) in &inode.xattrs {
-            let hex: String = value.iter().map(|byte| format!("{byte:02x}")).collect();
-            write!(text, " {name}={hex}").expect("text");
+            write!(text, " {name}=").expect("text");
+            for byte in value {
+                write!(text, "{byte:02x}").expect("text");
+            }
         }
         text.push('\n');
     }
@@ -142,8 +144,8 @@ fn a_very_deep_folder_is_harvested_and_removed() {
     let Some(mut sandbox) = sandbox() else { return };
     // Deeper than a path can say: each time, what is there moves to the bottom of something new.
     sandbox.out(
-        "cd /tmp; path=$(printf 'd/%.0s' $(seq 1000)); \
-         for i in 1 2 3; do mkdir -p new/$path; test ! -e d || mv d new/$path; mv new/d d; rmdir new; done",
+        "cd /tmp; path=$(printf 'd/%.0s' $(seq 500)); \
+         for i in 1 2 3 4 5; do mkdir -p new/$path; test ! -e d || mv d new/$path; mv new/d d; rmdir new; done",
     );
     let error = sandbox.session().harvest().map(|_| ()).expect_err("no path is that long");
     assert!(error.to_string().ends_with("could not list it: File name too long (os error 36)"), "{error}");
