@@ -6,11 +6,13 @@
 //! several keys while they change from one to the next. Third-party certifications say nothing here and are not looked at.
 
 use std::fmt;
+use std::io::{BufRead, BufReader};
 
 use miette::Diagnostic;
+use pgp::armor::Dearmor;
 use pgp::composed::{CleartextSignedMessage, Deserializable as _, SignedPublicKey, SignedPublicSubKey};
 use pgp::crypto::hash::HashAlgorithm;
-use pgp::packet::{Signature, SignatureType, SubpacketData};
+use pgp::packet::{Packet, PacketParser, Signature, SignatureType, SubpacketData};
 use pgp::ser::Serialize as _;
 use pgp::types::{KeyDetails, PublicParams, Tag, VerifyingKey};
 
@@ -87,21 +89,13 @@ impl Keyring {
     /// Certificates, armoured (one or several blocks) or binary.
     pub fn parse(bytes: &[u8]) -> Result<Self, KeyringError> {
         const BEGIN: &str = "-----BEGIN PGP PUBLIC KEY BLOCK-----";
-        let mut certificates = Vec::new();
-        match str::from_utf8(bytes) {
-            Ok(text) => {
-                for (start, _) in text.match_indices(BEGIN) {
-                    if let Ok((found, _)) = SignedPublicKey::from_string_many(&text[start..]) {
-                        certificates.extend(found.filter_map(Result::ok));
-                    }
-                }
-            }
-            Err(_) => {
-                if let Ok(found) = SignedPublicKey::from_bytes_many(bytes) {
-                    certificates.extend(found.filter_map(Result::ok));
-                }
-            }
-        }
+        let certificates: Vec<SignedPublicKey> = match str::from_utf8(bytes) {
+            Ok(text) => text
+                .match_indices(BEGIN)
+                .flat_map(|(start, _)| certificates(BufReader::new(Dearmor::new(&bytes[start..]))))
+                .collect(),
+            Err(_) => certificates(bytes),
+        };
         if certificates.is_empty() { Err(KeyringError) } else { Ok(Self { certificates }) }
     }
 
@@ -109,6 +103,14 @@ impl Keyring {
     pub fn fingerprints(&self) -> Vec<String> {
         self.certificates.iter().map(|certificate| key_name(&certificate.primary_key)).collect()
     }
+}
+
+/// The certificates in a row of packets, without what cannot be read, and without what a keyring's owner noted for himself, which
+/// stands between a certificate's parts in keyrings of old.
+fn certificates(packets: impl BufRead) -> Vec<SignedPublicKey> {
+    let packets =
+        PacketParser::new(packets).filter(|packet| matches!(packet, Ok(packet) if !matches!(packet, Packet::Trust(_))));
+    SignedPublicKey::from_packets(packets.peekable()).filter_map(Result::ok).collect()
 }
 
 /// The text of a clear-signed message that carries at least one good signature; nothing outside the signed text is looked at.
@@ -371,6 +373,30 @@ impl fmt::Display for KeyProblem {
             }
             Self::NotForSigning => f.write_str("is not meant for signing"),
             Self::Weak => f.write_str("is too weak to sign"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::deb::release::RELEASES;
+
+    /// Ubuntu's key of 2012 is bound with SHA-1 alone; its releases are signed by the one of 2018.
+    #[test]
+    fn embedded_keyrings() {
+        let midsummer_2026 = 1_782_000_000;
+        for release in RELEASES {
+            let keyring = Keyring::parse(release.keyring).unwrap();
+            let good = |certificate: &&SignedPublicKey| check_primary(certificate, true, midsummer_2026).is_ok();
+            let good: Vec<String> = keyring
+                .certificates
+                .iter()
+                .filter(good)
+                .map(|certificate| key_name(&certificate.primary_key))
+                .collect();
+            let (all, expected) = if release.codename.starts_with(['j', 'n']) { (3, 2) } else { (9, 9) };
+            assert_eq!((keyring.certificates.len(), good.len()), (all, expected), "{}: {good:?}", release.codename);
         }
     }
 }

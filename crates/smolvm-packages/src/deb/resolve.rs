@@ -99,7 +99,7 @@ struct Policy<'u> {
     pins: HashMap<NameId, PackageId>,
 }
 
-impl<'u> Policy<'u> {
+impl Policy<'_> {
     /// The one package of a name that is taken unless there is a need for another: the pinned, else the newest one.
     fn candidate(&self, name: NameId) -> Option<PackageId> {
         self.allowed(name).first().copied()

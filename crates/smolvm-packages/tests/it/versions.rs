@@ -20,7 +20,6 @@ const TRAPS: &[&str] = &[
     "1.0~a",
     "1.0",
     "1.0-0",
-    "1.0-",
     "1.0a",
     "1.0+",
     "1.0.",
@@ -58,7 +57,8 @@ fn dpkg_orders(pairs: &[(&str, &str)]) -> Vec<Ordering> {
         .spawn()
         .expect("a shell");
     let mut input = shell.stdin.take().expect("its input");
-    let text: String = pairs.iter().map(|(a, b)| format!("{a} {b}\n")).collect();
+    let lines: Vec<String> = pairs.iter().map(|(a, b)| format!("{a} {b}")).collect();
+    let text = lines.join("\n") + "\n";
     let writer = std::thread::spawn(move || input.write_all(text.as_bytes()));
     let output = shell.wait_with_output().expect("its output");
     writer.join().expect("a thread").expect("written");

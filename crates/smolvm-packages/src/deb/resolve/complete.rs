@@ -36,7 +36,7 @@ struct World<'p, 'u> {
 /// A set of packages that all have one name: the solver reports conflicts that do not exist if they have several.
 #[derive(Default)]
 struct Sets {
-    sets: Vec<(NameId, Vec<PackageId>)>,
+    members: Vec<(NameId, Vec<PackageId>)>,
     numbers: HashMap<(NameId, Vec<PackageId>), VersionSetId>,
     unions: Vec<Vec<VersionSetId>>,
 }
@@ -48,8 +48,8 @@ impl World<'_, '_> {
         if let Some(known) = sets.numbers.get(&key) {
             return *known;
         }
-        let id = VersionSetId(number(sets.sets.len()));
-        sets.sets.push(key.clone());
+        let id = VersionSetId(number(sets.members.len()));
+        sets.members.push(key.clone());
         sets.numbers.insert(key, id);
         id
     }
@@ -132,7 +132,7 @@ impl Interner for World<'_, '_> {
     }
 
     fn version_set_name(&self, version_set: VersionSetId) -> SolverName {
-        SolverName::from_raw(self.sets.borrow().sets[version_set.0 as usize].0.0)
+        SolverName::from_raw(self.sets.borrow().members[version_set.0 as usize].0.0)
     }
 
     fn solvable_name(&self, solvable: SolvableId) -> SolverName {
@@ -156,7 +156,7 @@ impl DependencyProvider for World<'_, '_> {
         inverse: bool,
     ) -> Vec<SolvableId> {
         let sets = self.sets.borrow();
-        let (_, packages) = &sets.sets[version_set.0 as usize];
+        let (_, packages) = &sets.members[version_set.0 as usize];
         let is_in = |id: &SolvableId| packages.contains(&PackageId(id.into_raw())) != inverse;
         candidates.iter().copied().filter(is_in).collect()
     }
