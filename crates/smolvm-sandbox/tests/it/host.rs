@@ -56,9 +56,10 @@ fn a_setting_that_forbids_namespaces_is_named() {
 #[test]
 fn a_container_that_forbids_namespaces_is_told_apart() {
     // A process whose root is not its namespace's may not make user namespaces, whoever it is.
-    let script = "mkdir -p /tmp/smolvm-chroot-test; mount --rbind / /tmp/smolvm-chroot-test; \
-                  exec chroot /tmp/smolvm-chroot-test \"$0\" \"$@\"";
-    let Some(report) = report_under(script) else { return };
+    let folder = tempfile::tempdir().expect("a folder");
+    let root = folder.path().display();
+    let script = format!("mount --rbind / {root}; exec chroot {root} \"$0\" \"$@\"");
+    let Some(report) = report_under(&script) else { return };
     assert!(report.contains("smolvm::sandbox::not_permitted"), "{report}");
     assert!(report.contains("--privileged"), "{report}");
 }
