@@ -56,7 +56,7 @@ fn costs() {
         let ops = package_like(&sandbox.scratch, round);
         let cpu = agent_cpu();
         let time = timed(|| sandbox.place(&ops)).0;
-        println!("place of {} operations: {time:?}, cpu {:?}", ops.len(), agent_cpu() - cpu);
+        println!("place of {} operations: {time:?}, cpu {:?}", ops.len(), agent_cpu().saturating_sub(cpu));
     }
     for round in 1..5 {
         sandbox.place(&[PlaceOp::Remove { path: format!("usr/share/{round}") }]);
@@ -64,7 +64,11 @@ fn costs() {
     let count = sandbox.session().harvest().expect("a harvest").len();
     let cpu = agent_cpu();
     let harvests = (0..11).map(|_| timed(|| sandbox.session().harvest().expect("a harvest")).0).collect();
-    println!("harvest of {count} names: {:?}, cpu of the agent {:?}", median(harvests), (agent_cpu() - cpu) / 11);
+    println!(
+        "harvest of {count} names: {:?}, cpu of the agent {:?}",
+        median(harvests),
+        agent_cpu().saturating_sub(cpu) / 11
+    );
 }
 
 /// As unpacking leaves them: mode and time are right already.
