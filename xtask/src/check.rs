@@ -6,9 +6,12 @@ use std::time::Duration;
 use crate::process::{cargo, program, run, succeeds_within};
 use crate::{Result, say, schema, top};
 
+/// One thing that can be out of order.
+type Check = fn() -> Result;
+
 /// Does every check, and fails with all that went wrong.
 pub(crate) fn check() -> Result {
-    let checks: [(&str, fn() -> Result); 5] = [
+    let checks: [(&str, Check); 5] = [
         ("formatting", || run(cargo(&["fmt", "--all", "--", "--check"]))),
         ("generated files", schema::check),
         ("names of this machine", machine_names),
@@ -33,7 +36,7 @@ const CARGO_DENY: &str = "0.20.2";
 
 /// Licences, bans and sources by cargo-deny; advisories where their database can be had.
 fn dependencies() -> Result {
-    let minute = Duration::from_secs(60);
+    let minute = Duration::from_mins(1);
     if !succeeds_within(cargo(&["deny", "--version"]), minute) {
         run(cargo(&["install", "--quiet", "cargo-deny", "--locked", "--version", CARGO_DENY]))?;
     }

@@ -19,7 +19,7 @@ pub(crate) fn test() -> Result {
             say(&format!("before the tests: {error}"));
         }
     }
-    let tested = if succeeds_within(cargo(&["nextest", "--version"]), Duration::from_secs(60)) {
+    let tested = if succeeds_within(cargo(&["nextest", "--version"]), Duration::from_mins(1)) {
         run(cargo(&["nextest", "run", "--workspace", "--locked", "--no-fail-fast"]))
     } else {
         cargo_test()

@@ -94,8 +94,11 @@ struct Smolfile {
 /// Which store.
 #[derive(Debug, Args)]
 struct Store {
-    /// The folder of the image store [default: $SMOLVM_IMAGE_DIR, else ~/.smolvm/images]
-    #[arg(long, value_name = "DIR")]
+    #[arg(
+        long,
+        value_name = "DIR",
+        help = "The folder of the image store [default: $SMOLVM_IMAGE_DIR, else ~/.smolvm/images]"
+    )]
     image_dir: Option<PathBuf>,
 }
 

@@ -1,10 +1,13 @@
 //! `smolvm render`.
 
+use std::fs::Permissions;
+use std::io;
+use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 
 use clap::Args;
 use serde_json::json;
-use smolvm_render::Recipe;
+use smolvm_render::{PlannedContent, PlannedFile, Recipe};
 
 use super::{Output, Smolfile, options};
 use crate::answer::Answer;
@@ -19,7 +22,7 @@ pub(crate) struct Arguments {
     #[command(flatten)]
     smolfile: Smolfile,
 
-    /// Write Dockerfile and init into this folder instead
+    /// Write Dockerfile, init and what they need into this folder instead: docker build accepts it
     #[arg(long, value_name = "DIR")]
     out: Option<PathBuf>,
 
@@ -54,15 +57,31 @@ fn shown(recipe: &Recipe) -> Answer {
     Answer::done(text, &json!({"dockerfile": recipe.dockerfile, "init": recipe.init}))
 }
 
+/// A folder that `docker build` takes.
 fn written(recipe: &Recipe, folder: &Path) -> Result<Answer, Failure> {
-    let failed = |path: &Path, error| CliError::Write { path: path.to_owned(), error };
-    std::fs::create_dir_all(folder).map_err(|error| failed(folder, error))?;
-    let mut files = Vec::new();
-    for (name, content) in [("Dockerfile", &recipe.dockerfile), ("init", &recipe.init)] {
-        let path = folder.join(name);
-        std::fs::write(&path, content).map_err(|error| failed(&path, error))?;
-        files.push(path);
+    let plan = recipe.write_plan();
+    for planned in &plan {
+        let path = folder.join(&planned.path);
+        write(&path, planned).map_err(|error| CliError::Write { path, error })?;
     }
-    let text: String = files.iter().map(|file| format!("wrote {}\n", file.display())).collect();
+    let text = format!("wrote {}: a Dockerfile, init, and what they need\n", folder.display());
+    let files: Vec<_> = plan.iter().map(|planned| folder.join(&planned.path)).collect();
     Ok(Answer::done(text, &json!({"files": files})))
+}
+
+fn write(path: &Path, planned: &PlannedFile) -> io::Result<()> {
+    std::fs::create_dir_all(path.parent().unwrap_or(Path::new(".")))?;
+    match &planned.content {
+        PlannedContent::Directory => std::fs::create_dir_all(path)?,
+        PlannedContent::Symlink(target) => {
+            match std::fs::remove_file(path) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+                _ => {}
+            }
+            return symlink(target, path);
+        }
+        PlannedContent::Bytes(bytes) => std::fs::write(path, bytes)?,
+        PlannedContent::Local(source) => drop(std::fs::copy(source, path)?),
+    }
+    std::fs::set_permissions(path, Permissions::from_mode(planned.mode))
 }

@@ -134,7 +134,7 @@ impl Screen {
                 self.detail(&format!("guest: {stage}"));
             }
             RunEvent::StageFailed { reason } => {
-                self.keep(&format!("the guest says that a stage of its boot failed: {reason}"))
+                self.keep(&format!("the guest says that a stage of its boot failed: {reason}"));
             }
             RunEvent::Ready { after } => {
                 self.clear();

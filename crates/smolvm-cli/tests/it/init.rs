@@ -26,8 +26,8 @@ fn its_examples_are_valid_too() {
     run(scratch.path(), ["init", "-f", "starter.yaml"]).expect_code(0);
     let text = std::fs::read_to_string(scratch.path().join("starter.yaml")).expect("the Smolfile");
     let (prose, examples) = text.split_once("\nversion: 1\n").expect("the version");
-    let all: String = examples.lines().map(|line| format!("{}\n", line.strip_prefix("# ").unwrap_or(line))).collect();
-    let all = all.replace("~/.ssh/id_ed25519.pub", "key.pub");
+    let all: Vec<_> = examples.lines().map(|line| line.strip_prefix("# ").unwrap_or(line)).collect();
+    let all = all.join("\n").replace("~/.ssh/id_ed25519.pub", "key.pub");
     std::fs::write(scratch.path().join("Smolfile.yaml"), format!("{prose}\nversion: 1\n{all}")).expect("a Smolfile");
     std::fs::write(scratch.path().join("app.conf"), "").expect("a file");
     let key = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAICVaZkhPrZP3bVLK6JDcEo5mnkgZHcXb6vWTEsChij2h\n";

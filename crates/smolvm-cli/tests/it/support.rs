@@ -7,12 +7,12 @@ use std::process::{Command, Output};
 use serde_json::Value;
 
 /// The binary, in a folder, with an empty environment but for PATH and a home that is that folder.
-pub fn smolvm(folder: &Path) -> Command {
+pub(crate) fn smolvm(folder: &Path) -> Command {
     smolvm_at(Path::new(env!("CARGO_BIN_EXE_smolvm")), folder)
 }
 
 /// A copy of the binary, likewise.
-pub fn smolvm_at(binary: &Path, folder: &Path) -> Command {
+pub(crate) fn smolvm_at(binary: &Path, folder: &Path) -> Command {
     let mut command = Command::new(binary);
     command.current_dir(folder).env_clear().env("HOME", folder);
     command.env("PATH", std::env::var_os("PATH").unwrap_or_default());
@@ -26,29 +26,29 @@ pub fn smolvm_at(binary: &Path, folder: &Path) -> Command {
 }
 
 /// What a run of the binary came to.
-pub struct Ran {
-    pub code: Option<i32>,
-    pub stdout: String,
-    pub stderr: String,
+pub(crate) struct Ran {
+    pub(crate) code: Option<i32>,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
 }
 
 impl Ran {
     /// The envelope on stdout.
     #[track_caller]
-    pub fn envelope(&self) -> Value {
+    pub(crate) fn envelope(&self) -> Value {
         serde_json::from_str(&self.stdout).unwrap_or_else(|error| panic!("no envelope ({error}):\n{self}"))
     }
 
     /// The data of an envelope that says all is well.
     #[track_caller]
-    pub fn data(&self) -> Value {
+    pub(crate) fn data(&self) -> Value {
         let envelope = self.envelope();
         assert_eq!(envelope["ok"], true, "{self}");
         envelope["data"].clone()
     }
 
     #[track_caller]
-    pub fn expect_code(self, code: i32) -> Self {
+    pub(crate) fn expect_code(self, code: i32) -> Self {
         assert_eq!(self.code, Some(code), "{self}");
         self
     }
@@ -81,18 +81,18 @@ impl From<Output> for Ran {
 
 /// Runs a command to its end.
 #[track_caller]
-pub fn ran(command: &mut Command) -> Ran {
+pub(crate) fn ran(command: &mut Command) -> Ran {
     command.output().expect("the program starts").into()
 }
 
 /// Runs the binary in a folder with these words.
 #[track_caller]
-pub fn run(folder: &Path, words: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Ran {
+pub(crate) fn run(folder: &Path, words: impl IntoIterator<Item = impl AsRef<OsStr>>) -> Ran {
     ran(smolvm(folder).args(words))
 }
 
 /// A folder with a Smolfile in it, called `project` so that the default name repeats.
-pub fn project(smolfile: &str) -> (tempfile::TempDir, PathBuf) {
+pub(crate) fn project(smolfile: &str) -> (tempfile::TempDir, PathBuf) {
     let scratch = tempfile::tempdir().expect("a temporary folder");
     let folder = scratch.path().join("project");
     std::fs::create_dir(&folder).expect("a folder");
@@ -120,7 +120,7 @@ macro_rules! snapshot {
 }
 
 /// A folder's name as a pattern that matches nothing else.
-pub fn regex_of(folder: &Path) -> String {
+pub(crate) fn regex_of(folder: &Path) -> String {
     folder
         .to_string_lossy()
         .chars()

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
 
-use super::shared::{Shared, has, needs, shared};
+use super::shared::{Shared, needs, shared};
 use crate::support::{Ran, ran, run, smolvm, smolvm_at};
 
 #[test]
@@ -29,6 +29,30 @@ fn a_second_build_is_a_hit() {
         let judged = ran(Command::new("/usr/sbin/e2fsck").args(["-f", "-n", path]));
         assert_eq!(judged.code, Some(0), "{judged}");
     }
+}
+
+#[test]
+fn render_shows_the_steps_and_the_guests_init() {
+    let Some(shared) = shared() else { return };
+    // The lock answers everything: no download, and so no network.
+    let shown = shared.run(&["render", "--offline"]).expect_code(0).stdout;
+    let (dockerfile, init) = shown.split_once("\n### /init\n").expect("two parts");
+    assert!(dockerfile.contains("FROM debian:bookworm") && dockerfile.contains("built-by"), "{dockerfile}");
+    assert!(init.starts_with("#!/bin/sh"), "{init}");
+    let data = shared.run(&["render", "--offline", "--json"]).data();
+    assert_eq!(data["init"], init, "the envelope holds another init");
+
+    let scratch = tempfile::tempdir().expect("a folder");
+    let folder = scratch.path().join("context");
+    let out = folder.to_str().expect("a path");
+    for _ in 0..2 {
+        shared.run(&["render", "--offline", "--out", out]).expect_code(0);
+    }
+    assert_eq!(std::fs::read_to_string(folder.join("init")).expect("init"), init);
+    let motd = files_below(&folder)
+        .into_iter()
+        .find_map(|path| std::fs::read_to_string(path).ok().filter(|text| text == "built by a test\n"));
+    assert!(motd.is_some(), "the content of `files` is not there");
 }
 
 #[test]
@@ -128,7 +152,7 @@ fn a_build_that_is_cut_short_leaves_nothing() {
             let cut = cut_short(&project, stage, signal);
             assert_eq!(cut.code, code, "{signal:?} while {stage}: {cut}");
             if code.is_some() {
-                assert!(cut.stderr.contains("interrupted"), "{cut}");
+                assert!(cut.stderr.contains("stopping"), "{cut}");
                 assert_eq!(cut.envelope()["error"]["code"], "smolvm::cli::interrupted");
                 assert_eq!(big_files_below(&project.join(".smolvm")), [] as [PathBuf; 0], "left behind by {signal:?}");
             }

@@ -10,7 +10,7 @@ use serde_json::Value;
 use crate::support::{Ran, ran, smolvm};
 
 /// A Smolfile that uses what a Debian image is made of: a file capability (ping), python's byte code, users, files, a run step.
-pub const SMOLFILE: &str = r#"
+pub(crate) const SMOLFILE: &str = r#"
 base: debian:bookworm
 packages: [curl, ca-certificates, python3-minimal, iputils-ping, less]
 env: {GREETING: "hello from smolvm"}
@@ -24,20 +24,20 @@ run:
 "#;
 
 /// A built image in a store that other tests use too.
-pub struct Shared {
+pub(crate) struct Shared {
     /// The folder that holds `project/`, and is the home.
-    pub home: PathBuf,
+    pub(crate) home: PathBuf,
     /// The data of the build's envelope.
-    pub image: Value,
+    pub(crate) image: Value,
 }
 
 impl Shared {
-    pub fn project(&self) -> PathBuf {
+    pub(crate) fn project(&self) -> PathBuf {
         self.home.join("project")
     }
 
     /// The binary in the shared project, with the shared home.
-    pub fn smolvm(&self) -> Command {
+    pub(crate) fn smolvm(&self) -> Command {
         let mut command = smolvm(&self.project());
         command.env("HOME", &self.home);
         command
@@ -45,13 +45,13 @@ impl Shared {
 
     /// Runs the binary in the shared project.
     #[track_caller]
-    pub fn run(&self, words: &[&str]) -> Ran {
+    pub(crate) fn run(&self, words: &[&str]) -> Ran {
         ran(self.smolvm().args(words))
     }
 }
 
 /// The shared image, built by whoever asks first; `None`, said aloud, where this machine cannot.
-pub fn shared() -> Option<&'static Shared> {
+pub(crate) fn shared() -> Option<&'static Shared> {
     static SHARED: OnceLock<Option<Shared>> = OnceLock::new();
     SHARED.get_or_init(make).as_ref()
 }
@@ -76,7 +76,8 @@ fn make() -> Option<Shared> {
 
 /// Whether something is here. In CI it has to be.
 #[track_caller]
-pub fn needs(what: &str, here: bool) -> bool {
+#[expect(clippy::print_stderr, reason = "a test that is skipped says so")]
+pub(crate) fn needs(what: &str, here: bool) -> bool {
     if !here {
         assert!(std::env::var_os("CI").is_none(), "CI lacks {what}");
         eprintln!("skipped: this machine lacks {what}");
@@ -85,7 +86,7 @@ pub fn needs(what: &str, here: bool) -> bool {
 }
 
 /// Whether a program is in PATH.
-pub fn has(program: &str) -> bool {
+pub(crate) fn has(program: &str) -> bool {
     let path = std::env::var_os("PATH").unwrap_or_default();
     std::env::split_paths(&path).any(|folder| folder.join(program).is_file())
 }
@@ -98,7 +99,7 @@ fn host_has_debian_sources() -> bool {
 fn home_of_this_run() -> PathBuf {
     let all = Path::new(env!("CARGO_TARGET_TMPDIR"));
     let run = std::env::var("NEXTEST_RUN_ID").unwrap_or_else(|_| std::process::id().to_string());
-    let hours = Duration::from_secs(3 * 60 * 60);
+    let hours = Duration::from_hours(3);
     for entry in std::fs::read_dir(all).into_iter().flatten().flatten() {
         let old = entry
             .metadata()
