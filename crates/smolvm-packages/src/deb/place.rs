@@ -56,6 +56,19 @@ pub enum PlaceError {
         origin: String,
     },
 
+    /// It is there already.
+    #[error("the package {package} is to be installed, and its version {version} is installed already")]
+    #[diagnostic(
+        code(smolvm::deb::already_installed),
+        help("packages are never upgraded in an image: build without the cached layers that hold the other version")
+    )]
+    AlreadyInstalled {
+        /// The package.
+        package: String,
+        /// The version that is there.
+        version: String,
+    },
+
     /// Its `triggers` file cannot be followed.
     #[error(transparent)]
     #[diagnostic(transparent)]
@@ -68,6 +81,10 @@ pub enum PlaceError {
 /// taken by name where the image knows it, `Replaces` decides who keeps a file that two packages have.
 pub(crate) fn place(package: &UnpackedPackage, database: &mut Database) -> Result<Vec<PlaceOp>, PlaceError> {
     let control = &package.control;
+    if let Some(installed) = database.get(&control.name) {
+        let (package, version) = (control.name.clone(), installed.control.version.clone());
+        return Err(PlaceError::AlreadyInstalled { package, version });
+    }
     database.activate_named(package)?;
     let all_conffiles = &package.control_files.conffiles;
     let shipped_conffiles = all_conffiles.iter().filter(|conffile| !conffile.remove_on_upgrade);

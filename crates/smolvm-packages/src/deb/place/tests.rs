@@ -420,3 +420,12 @@ fn two_packages_with_one_file_are_refused() {
     let file = deb("four").dir("./opt/").file("./opt/y", "");
     check_refused(&[folder], &file, "the package four has the file /opt/y, which the package three has too");
 }
+
+#[test]
+fn a_package_is_never_upgraded() {
+    let root = Root::new();
+    root.unpack(&deb("sample")).unwrap();
+    let error = root.unpack(&TestDeb::new("sample", "2.0-1")).unwrap_err();
+    let expected = "the package sample is to be installed, and its version 1.0-1 is installed already";
+    assert_eq!(error.to_string(), expected);
+}

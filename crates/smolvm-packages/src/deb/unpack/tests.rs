@@ -5,6 +5,7 @@ use std::path::Path;
 
 use fs_err as fs;
 use miette::Diagnostic as _;
+use sha2::Digest as _;
 use tar::{EntryType, Header};
 
 use super::*;
@@ -84,22 +85,9 @@ fn long_names_are_read() {
     let path = format!("./{folder}/{}", "y".repeat(150));
     let mut tar = tar::Builder::new(Vec::new());
     for (name, kind) in [("./", EntryType::Directory), (&format!("./{folder}/"), EntryType::Directory)] {
-        let mut header = Header::new_gnu();
-        header.set_entry_type(kind);
-        header.set_size(0);
-        header.set_mode(0o755);
-        header.set_uid(0);
-        header.set_gid(0);
-        header.set_mtime(0);
-        tar.append_data(&mut header, name, io::empty()).unwrap();
+        tar.append_data(&mut header(".", kind, 0), name, io::empty()).unwrap();
     }
-    let mut header = Header::new_gnu();
-    header.set_size(1);
-    header.set_mode(0o644);
-    header.set_uid(0);
-    header.set_gid(0);
-    header.set_mtime(0);
-    tar.append_data(&mut header, &path, b"z".as_slice()).unwrap();
+    tar.append_data(&mut header(".", EntryType::Regular, 1), &path, b"z".as_slice()).unwrap();
     let bytes = deb_with_data("data.tar", &tar.into_inner().unwrap());
     let scratch = tempfile::tempdir().unwrap();
     let package = unpack_bytes(&bytes, scratch.path()).unwrap();
@@ -122,14 +110,7 @@ fn zeros_become_holes() {
 
 #[test]
 fn sparse_entries_are_filled() {
-    let mut header = Header::new_gnu();
-    header.set_path("./sparse").unwrap();
-    header.set_entry_type(EntryType::GNUSparse);
-    header.set_mode(0o644);
-    header.set_uid(0);
-    header.set_gid(0);
-    header.set_mtime(0);
-    header.set_size(512);
+    let mut header = header("./sparse", EntryType::GNUSparse, 512);
     let gnu = header.as_gnu_mut().unwrap();
     gnu.sparse[0].offset.copy_from_slice(b"00000010000\0");
     gnu.sparse[0].numbytes.copy_from_slice(b"00000001000\0");
@@ -306,14 +287,7 @@ fn a_file_cut_short_is_an_error_at_every_length() {
 fn bombs_are_refused_before_they_fill_the_disk() {
     let limits = UnpackLimits { unsuspicious_bytes: 1 << 20, ..UnpackLimits::default() };
     let sparse = {
-        let mut header = Header::new_gnu();
-        header.set_path("./sparse").unwrap();
-        header.set_entry_type(EntryType::GNUSparse);
-        header.set_mode(0o644);
-        header.set_uid(0);
-        header.set_gid(0);
-        header.set_mtime(0);
-        header.set_size(0);
+        let mut header = header("./sparse", EntryType::GNUSparse, 0);
         let gnu = header.as_gnu_mut().unwrap();
         gnu.sparse[0].offset.copy_from_slice(b"77777777777\0");
         gnu.sparse[0].numbytes.copy_from_slice(b"00000000000\0");
@@ -323,15 +297,7 @@ fn bombs_are_refused_before_they_fill_the_disk() {
     };
     let zeros = TestEntry { name: b"./zeros".to_vec(), content: vec![0; 64 << 20], ..TestEntry::default() };
     let long_name = {
-        let mut header = Header::new_gnu();
-        header.set_path("././@LongLink").unwrap();
-        header.set_entry_type(EntryType::GNULongName);
-        header.set_mode(0o644);
-        header.set_uid(0);
-        header.set_gid(0);
-        header.set_mtime(0);
-        header.set_size(8 << 20);
-        header.set_cksum();
+        let header = header("././@LongLink", EntryType::GNULongName, 8 << 20);
         TestDeb::new("bomb", "1").raw(header, &vec![b'n'; 8 << 20]).build().unwrap()
     };
     let control = {
@@ -358,10 +324,7 @@ fn bombs_are_refused_before_they_fill_the_disk() {
 fn unusual_control_members_are_refused() {
     let scratch = tempfile::tempdir().unwrap();
     let mut tar = tar::Builder::new(Vec::new());
-    let mut header = Header::new_gnu();
-    header.set_entry_type(EntryType::Symlink);
-    header.set_size(0);
-    tar.append_link(&mut header, "./control", "/etc/shadow").unwrap();
+    tar.append_link(&mut header(".", EntryType::Symlink, 0), "./control", "/etc/shadow").unwrap();
     let control = tar.into_inner().unwrap();
     let bytes = ar(&[("debian-binary", b"2.0\n"), ("control.tar", &control), ("data.tar", b"")]);
     let problem = unpack_bytes(&bytes, scratch.path()).unwrap_err();
@@ -369,9 +332,30 @@ fn unusual_control_members_are_refused() {
 }
 
 #[test]
-fn the_package_must_be_the_locked_one() {
-    let control = Control::parse("Package: a\nVersion: 1\nArchitecture: all\n").unwrap();
-    let locked = |name: &str, version: &str, arch: &str| LockedPackage {
+fn the_package_must_be_the_locked_one_and_otherwise_nothing_is_written() {
+    let folder = tempfile::tempdir().unwrap();
+    let bytes = TestDeb::new("a", "1").file("./x", "x").build().unwrap();
+    let path = folder.path().join("a.deb");
+    fs::write(&path, &bytes).unwrap();
+    let sha256: [u8; 32] = sha2::Sha256::digest(&bytes).into();
+    let deb = VerifiedFile::from_local(&path, bytes.len() as u64, sha256).unwrap();
+    let scratch = folder.path().join("scratch");
+    let limits = UnpackLimits::default();
+    for (name, version, arch) in [("b", "1", "all"), ("a", "2", "all"), ("a", "1", "amd64")] {
+        let error = unpack(deb.clone(), &locked(name, version, arch), &scratch, &limits).unwrap_err();
+        let expected = format!(
+            "the package {name} cannot be unpacked: it holds a 1 (all), and should hold {name} {version} ({arch})"
+        );
+        assert_eq!(error.to_string(), expected);
+        assert!(read_control(deb.clone(), &locked(name, version, arch), &limits).is_err());
+    }
+    assert!(!scratch.exists());
+    unpack(deb.clone(), &locked("a", "1", "all"), &scratch, &limits).unwrap();
+    assert_eq!(read_control(deb, &locked("a", "1", "all"), &limits).unwrap().version, "1");
+}
+
+fn locked(name: &str, version: &str, arch: &str) -> LockedPackage {
+    LockedPackage {
         name: name.to_owned(),
         version: version.to_owned(),
         arch: arch.to_owned(),
@@ -380,21 +364,27 @@ fn the_package_must_be_the_locked_one() {
         path: "pool/a.deb".to_owned(),
         size: 0,
         sha256: String::new(),
-    };
-    check_identity(&control, &locked("a", "1", "all")).unwrap();
-    for other in [locked("b", "1", "all"), locked("a", "2", "all"), locked("a", "1", "amd64")] {
-        let problem = check_identity(&control, &other).unwrap_err();
-        assert!(problem.to_string().starts_with("it holds a 1 (all), and should hold "), "{problem}");
     }
+}
+
+/// A header for what [`TestEntry`] cannot say.
+fn header(path: &str, kind: EntryType, size: u64) -> Header {
+    let mut header = Header::new_gnu();
+    header.set_path(path).unwrap();
+    header.set_entry_type(kind);
+    header.set_mode(0o644);
+    header.set_uid(0);
+    header.set_gid(0);
+    header.set_mtime(0);
+    header.set_size(size);
+    header.set_cksum();
+    header
 }
 
 fn control_tar() -> Vec<u8> {
     let text = b"Package: sample\nVersion: 1\nArchitecture: all\n";
     let mut tar = tar::Builder::new(Vec::new());
-    let mut header = Header::new_gnu();
-    header.set_size(text.len() as u64);
-    header.set_mode(0o644);
-    tar.append_data(&mut header, "./control", text.as_slice()).unwrap();
+    tar.append_data(&mut header(".", EntryType::Regular, text.len() as u64), "./control", text.as_slice()).unwrap();
     tar.into_inner().unwrap()
 }
 
