@@ -268,12 +268,13 @@ async fn connect(
     loop {
         let lines = console.new_lines().map_err(VmError::io("read the console's log"));
         for line in lines.map_err(NotReady::Other)? {
-            if let Some(reason) = line.strip_prefix("SMOLVM_FAIL stage=") {
+            // The kernel may have written on the same line.
+            if let Some((_, reason)) = line.split_once("SMOLVM_FAIL stage=") {
                 events(RunEvent::StageFailed { reason: reason.to_owned() });
                 if reason.starts_with("sshd ") {
                     return Err(NotReady::Sshd);
                 }
-            } else if let Some(stage) = line.strip_prefix("SMOLVM_TS stage=") {
+            } else if let Some((_, stage)) = line.split_once("SMOLVM_TS stage=") {
                 let stage = stage.split(' ').next().unwrap_or_default();
                 announced |= stage == "sshd-start";
                 events(RunEvent::Milestone { stage: stage.to_owned() });

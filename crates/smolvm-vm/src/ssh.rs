@@ -80,8 +80,8 @@ impl Connection {
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(output)
-            // Ctrl-C in the terminal is for the command in the guest or for smolvm, not for this.
-            .process_group(0)
+            // It stays in our process group: it is the holder that reads a shell's terminal, and a terminal stops readers
+            // that are not in the foreground.
             .kill_on_drop(true)
             .spawn()
             .map_err(|error| ConnectError::Other(spawn_error(error)))?;
