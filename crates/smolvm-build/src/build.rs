@@ -14,7 +14,7 @@ use crate::surroundings::HostSurroundings;
 use crate::{BuildError, BuildOptions, BuiltImage, Event, Events, Stage};
 // The module alone: the function of that name is made here.
 use crate::resolve::{self};
-use crate::{check_supported, kernel, output, steps, work};
+use crate::{check_supported, full_disk, kernel, output, steps, work};
 
 /// The engine's part of the build key.
 const ENGINE: &str = "embedded";
@@ -80,6 +80,8 @@ impl Sources {
         let sink = events.clone();
         let fetcher = Fetcher::new(FetchOptions {
             offline: options.offline,
+            retries: options.retries,
+            timeouts: options.timeouts,
             events: Arc::new(move |event| sink.send(Event::Fetch(event))),
             ..FetchOptions::new(&options.cache_dir)
         });
@@ -94,13 +96,11 @@ async fn lock(
     sources: &Sources,
     events: &Events,
 ) -> Result<LockedManifest, BuildError> {
-    match resolve::read_lock(&manifest, options, events)? {
-        Some(lock) => LockedManifest::new(manifest, lock).map_err(BuildError::input),
-        None => {
-            let resolving = resolve::resolve_now(manifest, options, &sources.fetcher, &sources.mirrors);
-            events.stage_async(Stage::Resolve, resolving).await
-        }
+    if let Some(lock) = resolve::read_lock(&manifest, options, events)? {
+        return LockedManifest::new(manifest, lock).map_err(BuildError::input);
     }
+    let resolving = resolve::resolve_now(manifest, options, &sources.fetcher, &sources.mirrors);
+    events.stage_async(Stage::Resolve, resolving).await
 }
 
 /// The hash of all that decides the image's bytes.
@@ -133,12 +133,19 @@ async fn make(
         events: events.clone(),
         locked,
     };
+    // Held until a failure has been judged: with the folder, the disk would no longer be full.
+    let _scratch = job.scratch.clone();
+    let image = assemble(job, store, turn, options).await.map_err(|error| full_disk::recognised(error, store))?;
+    Ok((image, false))
+}
+
+/// Root file system and kernel at the same time, then both into the store.
+async fn assemble(job: Job, store: &Store, turn: BuildLock, options: &BuildOptions) -> Result<Image, BuildError> {
     let (tree, kernel) = tokio::try_join!(
         async { EmbeddedEngine.build(job.clone()).await.map_err(|error| steps::failure(error, &job.locked.manifest)) },
         kernel::prepare(&job),
     )?;
-    let image = commit(store.clone(), turn, job, tree, kernel, options.host.now()).await?;
-    Ok((image, false))
+    commit(store.clone(), turn, job, tree, kernel, options.host.now()).await
 }
 
 /// How often a build that waits for another one looks whether that has ended.

@@ -2,9 +2,12 @@
 
 use miette::Diagnostic;
 use smolvm_engine::EngineError;
-use smolvm_fetch::FetchError;
+use smolvm_fetch::{FetchError, IndexError};
 use smolvm_manifest::Manifest;
+use smolvm_packages::deb::install::InstallError;
+use smolvm_packages::deb::unpack::{UnpackError, UnpackProblem};
 use smolvm_rootfs::Ext4Error;
+use smolvm_sandbox::SandboxError;
 use smolvm_store::StoreError;
 use thiserror::Error;
 
@@ -110,7 +113,7 @@ impl From<FetchError> for BuildError {
 
 impl From<StoreError> for BuildError {
     fn from(error: StoreError) -> Self {
-        Self::host(error)
+        Self::new(host_if(error.is_host_fault()), error)
     }
 }
 
@@ -127,16 +130,47 @@ impl BuildError {
     }
 }
 
+impl<E: Diagnostic + Send + Sync + 'static> From<IndexError<E>> for BuildError {
+    fn from(error: IndexError<E>) -> Self {
+        match error {
+            IndexError::Fetch(error) => error.into(),
+            refused @ IndexError::Refused { .. } => Self::build(refused),
+        }
+    }
+}
+
+impl From<UnpackError> for BuildError {
+    fn from(error: UnpackError) -> Self {
+        Self::new(class_of_unpack(&error), error)
+    }
+}
+
 /// Whose business an engine's failure is.
 pub(crate) fn class_of(error: &EngineError) -> FailureClass {
     match error {
         EngineError::Fetch(error) => class_of_fetch(error),
+        EngineError::Unpack(error) | EngineError::Install(InstallError::Unpack(error)) => class_of_unpack(error),
+        EngineError::Sandbox(error) | EngineError::Install(InstallError::Sandbox(error)) => class_of_sandbox(error),
         EngineError::Edit(_) | EngineError::Account(_) | EngineError::Wanted(_) => FailureClass::Input,
-        EngineError::Sandbox(_) | EngineError::Scratch(_) => FailureClass::Host,
+        EngineError::Scratch(_) | EngineError::Install(InstallError::Write { .. }) => FailureClass::Host,
         _ => FailureClass::Build,
     }
 }
 
 fn class_of_fetch(error: &FetchError) -> FailureClass {
-    if error.is_host_fault() { FailureClass::Host } else { FailureClass::Build }
+    host_if(error.is_host_fault())
+}
+
+fn class_of_unpack(error: &UnpackError) -> FailureClass {
+    host_if(matches!(error.problem, UnpackProblem::Write { .. }))
+}
+
+/// What the machine lacks is the host's business, and so is the scratch folder and what killed the sandbox; what a package
+/// or step made of the image is not.
+fn class_of_sandbox(error: &SandboxError) -> FailureClass {
+    host_if(error.is_host_problem() || matches!(error, SandboxError::Files { .. } | SandboxError::AgentGone { .. }))
+}
+
+fn host_if(is_host: bool) -> FailureClass {
+    if is_host { FailureClass::Host } else { FailureClass::Build }
 }

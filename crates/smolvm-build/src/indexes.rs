@@ -108,7 +108,7 @@ async fn read_suite(
         max_size: LARGEST_IN_RELEASE,
     };
     let accept = |bytes: &[u8]| verify_in_release(bytes, keyring, archive, suite, now);
-    let release = fetcher.fetch_index(&wanted, mirrors.of(archive), accept).await.map_err(BuildError::build)?;
+    let release = fetcher.fetch_index(&wanted, mirrors.of(archive), accept).await?;
     let mut files = Vec::new();
     for component in components.iter().collect::<BTreeSet<_>>() {
         files.extend(release.package_indexes(component, arch).map_err(BuildError::build)?);
@@ -136,8 +136,7 @@ async fn read_packages(
     let verified = match by_hash {
         Err(_) if file.path != file.plain_path => fetcher.fetch(&wanted(&file.plain_path)?, mirrors.of(archive)).await,
         outcome => outcome,
-    }
-    .map_err(BuildError::build)?;
+    }?;
     let (archive, suite, compression) = (archive.clone(), suite.clone(), file.compression);
     spawn_blocking(move || read_index(verified, compression, &archive, &suite, arch))
         .await

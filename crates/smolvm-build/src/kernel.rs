@@ -51,7 +51,7 @@ async fn files(job: &Job, package: &LockedPackage) -> Result<Vec<SourceFile>, Bu
     let (scratch, package) = (job.scratch.clone(), package.clone());
     let unpack = move || {
         let folder = scratch.path().join("kernel");
-        let unpacked = unpack(verified, &package, &folder, &UnpackLimits::default()).map_err(BuildError::build)?;
+        let unpacked = unpack(verified, &package, &folder, &UnpackLimits::default())?;
         Ok(SourceFile::of_package(&unpacked, &folder).collect())
     };
     spawn_blocking(unpack).await.map_err(BuildError::panicked)?

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use serde::Serialize;
+use smolvm_fetch::{Retries, Timeouts};
 
 use crate::Host;
 
@@ -20,6 +21,10 @@ pub struct BuildOptions {
     pub output: Option<PathBuf>,
     /// Use the download cache alone.
     pub offline: bool,
+    /// How often a mirror is asked before the next one is, or the build fails.
+    pub retries: Retries,
+    /// How long a mirror may take.
+    pub timeouts: Timeouts,
     /// What is known of this machine.
     pub host: Host,
 }
@@ -34,6 +39,8 @@ impl BuildOptions {
             cache_dir: host.cache_dir(),
             output: None,
             offline: false,
+            retries: Retries::default(),
+            timeouts: Timeouts::default(),
             host,
         }
     }

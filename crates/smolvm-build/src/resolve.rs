@@ -2,7 +2,9 @@
 
 use miette::Diagnostic;
 use smolvm_fetch::{BuiltInArchive, Config, Fetcher, MirrorInputs, Mirrors};
-use smolvm_manifest::{Base, Distro, KernelChoice, KernelSource, Lock, LockedManifest, Manifest, Modules, question};
+use smolvm_manifest::{
+    Base, Distro, KernelChoice, KernelSource, Lock, LockedManifest, Manifest, Modules, Repository, question,
+};
 use smolvm_packages::deb::kernel_choice::resolve_kernel;
 use smolvm_packages::deb::release::{Release, release};
 use smolvm_packages::deb::resolve::{Request, Unsatisfiable, locked, resolve};
@@ -167,6 +169,7 @@ pub(crate) fn mirrors(manifest: &Manifest, options: &BuildOptions) -> Result<Mir
         .iter()
         .flat_map(|release| release.archives)
         .zip(&suites)
+        .filter(|(archive, _)| !is_replaced(archive.name, &manifest.repositories))
         .map(|(archive, suites)| BuiltInArchive { name: archive.name, suites, url: archive.address(manifest.arch) })
         .collect();
     let variable = |name: &str| host.variable(name).map(|value| value.to_string_lossy().into_owned());
@@ -180,6 +183,12 @@ pub(crate) fn mirrors(manifest: &Manifest, options: &BuildOptions) -> Result<Mir
         built_in: &built_in,
     })
     .map_err(BuildError::input)
+}
+
+/// Whether the Smolfile has an archive of this name that is signed by a key of its own: the public one is then another
+/// archive, whose indexes that key did not sign.
+fn is_replaced(archive: &str, repositories: &[Repository]) -> bool {
+    repositories.iter().any(|repository| repository.name == archive && !repository.signed_by.is_empty())
 }
 
 /// The table's row for the base.

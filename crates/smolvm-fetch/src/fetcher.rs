@@ -83,27 +83,40 @@ pub struct Timeouts {
     pub slow_bytes_per_second: u64,
 }
 
+/// Four attempts per mirror.
+impl Default for Retries {
+    fn default() -> Self {
+        Self {
+            attempts: 4,
+            first_wait: Duration::from_millis(250),
+            longest_wait: Duration::from_secs(5),
+            longest_retry_after: Duration::from_secs(30),
+        }
+    }
+}
+
+/// A mirror is given up when nothing arrives for 20 seconds, or less than 1 KiB a second for 30.
+impl Default for Timeouts {
+    fn default() -> Self {
+        Self {
+            connect: Duration::from_secs(10),
+            answer: Duration::from_secs(30),
+            idle: Duration::from_secs(20),
+            slow_over: Duration::from_secs(30),
+            slow_bytes_per_second: 1024,
+        }
+    }
+}
+
 impl FetchOptions {
-    /// What suits a build: eight files at once, four attempts per mirror, given up when nothing arrives for 20 seconds or
-    /// less than 1 KiB a second for 30.
+    /// What suits a build: eight files at once.
     pub fn new(cache: impl Into<PathBuf>) -> Self {
         Self {
             cache: cache.into(),
             offline: false,
             parallel: 8,
-            retries: Retries {
-                attempts: 4,
-                first_wait: Duration::from_millis(250),
-                longest_wait: Duration::from_secs(5),
-                longest_retry_after: Duration::from_secs(30),
-            },
-            timeouts: Timeouts {
-                connect: Duration::from_secs(10),
-                answer: Duration::from_secs(30),
-                idle: Duration::from_secs(20),
-                slow_over: Duration::from_secs(30),
-                slow_bytes_per_second: 1024,
-            },
+            retries: Retries::default(),
+            timeouts: Timeouts::default(),
             system_proxy: true,
             events: Arc::new(|_| {}),
         }

@@ -1,6 +1,14 @@
 //! Whole builds through the library, against the mirror that the host's apt is configured with and mirrors of our own.
 
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
+
+mod archive;
+mod disk_full;
+mod hostile_packages;
+mod mirror;
+mod mirror_faults;
 mod mmdebstrap;
+mod scripts;
 mod secrets;
 mod support;
 mod ubuntu;

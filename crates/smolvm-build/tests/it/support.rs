@@ -1,6 +1,7 @@
 //! One project folder with a store of its own, and a download cache that all tests share.
 
 use std::ffi::OsString;
+use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
@@ -59,11 +60,12 @@ pub(crate) fn download_cache() -> PathBuf {
 pub(crate) fn recording() -> (Events, std::sync::Arc<std::sync::Mutex<String>>) {
     let log = std::sync::Arc::new(std::sync::Mutex::new(String::new()));
     let sink = std::sync::Arc::clone(&log);
-    let record = move |event: Event| sink.lock().unwrap().push_str(&format!("{event:?}\n"));
+    let record = move |event: Event| writeln!(sink.lock().unwrap(), "{event:?}").unwrap();
     (Events::new(record), log)
 }
 
 /// Whether this machine has what a test needs. In CI it must have it.
+#[expect(clippy::print_stderr, reason = "the log of a run must say what was not run")]
 pub(crate) fn has(what: &str, here: bool) -> bool {
     if !here {
         assert!(std::env::var_os("CI").is_none(), "CI lacks {what}");

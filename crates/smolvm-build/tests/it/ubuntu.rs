@@ -1,11 +1,14 @@
 //! A release in Ubuntu's layout: Debian packages, published again by a local mirror and signed by a test key.
 
 use std::path::Path;
+use std::time::Duration;
 
-use smolvm_manifest::{Distro, Lock};
+use smolvm_build::BuiltImage;
+use smolvm_manifest::{Arch, Distro, Lock};
 use smolvm_packages::deb::release::release;
 use smolvm_packages::test_archive::TestArchive;
 use smolvm_packages::test_key::TestKey;
+use smolvm_vm::{MachineOptions, VmImage};
 use tower_http::services::ServeDir;
 
 use crate::support::{Project, debian_host, download_cache, has, runtime};
@@ -41,6 +44,9 @@ fn a_release_in_ubuntus_layout_is_built() {
     let lock = fs_err::read_to_string(project.path().join("Smolfile.lock")).unwrap();
     assert!(lock.contains("archive: \"ubuntu\"") && lock.contains("from: \"debian\""), "{lock}");
     assert!(!lock.contains(&address), "a lock names no host");
+    if has("qemu-system-x86_64 and ssh", programs_are_here()) {
+        assert_eq!(boot(&image, project.path()), 7);
+    }
 
     // Signed by a key that nobody allowed, the same archive is refused.
     let other = Project::new(&fs_err::read_to_string(project.path().join("Smolfile.yaml")).unwrap());
@@ -61,4 +67,32 @@ fn serve(folder: &Path) -> String {
         });
     });
     address
+}
+
+fn programs_are_here() -> bool {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let is_here = |program: &str| std::env::split_paths(&path).any(|folder| folder.join(program).is_file());
+    is_here("qemu-system-x86_64") && is_here("ssh")
+}
+
+/// Boots the image with Debian's kernel, and looks whether it is whole.
+fn boot(image: &BuiltImage, scratch: &Path) -> i32 {
+    let options = MachineOptions {
+        image: VmImage {
+            kernel: image.kernel.clone(),
+            initrd: image.initrd.clone(),
+            rootfs: image.rootfs.clone(),
+            arch: Arch::Amd64,
+            boot_args: image.boot_args.clone(),
+            ssh: true,
+        },
+        memory_mib: 512,
+        cpus: 2,
+        scratch: scratch.to_owned(),
+        console_log: scratch.join("console.log"),
+        boot_time: Duration::from_secs(180),
+    };
+    let script = "test -z \"$(dpkg --audit)\" && apt-get check && less --version && exit 7".into();
+    let command = ["sh".into(), "-c".into(), script];
+    runtime().block_on(smolvm_vm::run(&options, Some(&command), &|_| {})).unwrap()
 }
