@@ -5,6 +5,6 @@ pub mod kernel;
 #[cfg(any(test, feature = "test-support"))]
 pub mod test_archive;
 #[cfg(any(test, feature = "test-support"))]
-pub mod test_key;
-#[cfg(any(test, feature = "test-support"))]
 pub mod test_deb;
+#[cfg(any(test, feature = "test-support"))]
+pub mod test_key;

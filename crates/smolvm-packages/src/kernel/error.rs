@@ -11,7 +11,9 @@ pub enum KernelError {
     #[error("there is no kernel in the packages: no file `boot/vmlinuz-*`")]
     #[diagnostic(
         code(smolvm::kernel::no_image),
-        help("a meta package only depends on the one that has the kernel, such as `linux-image-<version>-cloud-amd64`")
+        help(
+            "a meta package only depends on the one that has the kernel, such as `linux-image-<version>-cloud-amd64`"
+        )
     )]
     NoImage,
     /// More than one `vmlinuz`, or modules for several kernels.
