@@ -78,6 +78,9 @@ pub struct IndexError {
 /// More text than any index has: about seven times Debian's whole.
 const MAXIMUM_TEXT: u64 = 512 << 20;
 
+/// The longest entry of Debian's has 30 KB.
+const MAXIMUM_STANZA: usize = 8 << 20;
+
 /// Reads a `Packages` file, whose digest the caller has checked, and keeps the packages that `arch` can use.
 pub fn read_index(
     file: impl Read,
@@ -165,6 +168,9 @@ impl Parser {
             }
             let end = self.stanzas(&buffer);
             buffer.drain(..end);
+            if buffer.len() > MAXIMUM_STANZA {
+                return Err(io::Error::other(format!("a package's entry has more than {} MiB", MAXIMUM_STANZA >> 20)));
+            }
         }
     }
 
@@ -395,6 +401,16 @@ mod tests {
         for (number, record) in index.records.iter().enumerate() {
             assert_eq!(record.path.of(&index.text), format!("pool/package-{number}.deb"));
         }
+    }
+
+    #[test]
+    fn an_entry_without_an_end_is_an_error() {
+        let endless = std::io::Read::take(std::io::repeat(b'x'), 64 << 20);
+        let error = read_index(endless, Compression::None, "debian", "bookworm", Arch::Amd64).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "the package index of debian bookworm cannot be read: a package's entry has more than 8 MiB"
+        );
     }
 
     #[test]

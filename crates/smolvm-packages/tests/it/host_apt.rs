@@ -125,10 +125,10 @@ impl HostApt {
         Universe::new(self.arch, indexes.collect())
     }
 
-    /// The release file of any suite, where a mirror of the host's apt serves it.
+    /// A file of any archive, where a mirror of the host's apt serves it.
     ///
     /// Its address is that of the host's own archive of that name; Ubuntu's is looked for beside Debian's.
-    pub(crate) fn release_file(&self, archive: &str, suite: &str) -> Option<Vec<u8>> {
+    pub(crate) fn archive_file(&self, archive: &str, path: &str) -> Option<Vec<u8>> {
         let known = self.release.suites.iter().find(|known| known.archive == archive);
         let known = known.unwrap_or(&self.release.suites[0]);
         let sources = command(self.command("status").args(["indextargets", "--format", "$(SITE) $(RELEASE)"]))?;
@@ -137,13 +137,13 @@ impl HostApt {
             Some((server, _)) if known.archive != archive => format!("{server}/{archive}"),
             _ => address.to_owned(),
         };
-        let file = self.folder.path().join("release");
-        let url = format!("{address}/dists/{suite}/InRelease");
-        let helper = ["download-file", &url, file.to_str()?];
-        command(
-            Command::new("/usr/lib/apt/apt-helper").arg("-c").arg(self.folder.path().join("settings")).args(helper),
-        )?;
-        std::fs::read(file).ok()
+        let file = self.folder.path().join("download");
+        let mut helper = Command::new("/usr/lib/apt/apt-helper");
+        helper.arg("-c").arg(self.folder.path().join("settings"));
+        command(helper.args(["download-file", &format!("{address}/{path}")]).arg(&file))?;
+        let bytes = std::fs::read(&file).ok()?;
+        std::fs::remove_file(&file).ok()?;
+        Some(bytes)
     }
 
     /// apt's copy of an index, decompressed.

@@ -203,3 +203,29 @@ fn the_smallest_index_is_chosen_by_hash() {
         release.package_indexes("main", Arch::Amd64).unwrap().into_iter().map(|index| index.path).collect();
     assert_eq!(paths, ["dists/bookworm/main/binary-amd64/Packages.xz", "dists/bookworm/main/binary-all/Packages"]);
 }
+
+proptest::proptest! {
+    /// What is read is what was signed, whichever byte of the file a mirror changes.
+    #[test]
+    fn no_changed_byte_changes_what_is_read(position in 0.0..1.0_f64, byte: u8) {
+        let (key, signed) = signed_once();
+        let original = verify(signed, key, MADE).unwrap();
+        let mut changed = signed.clone().into_bytes();
+        #[expect(clippy::cast_possible_truncation, clippy::cast_precision_loss, clippy::cast_sign_loss, reason = "a place in it")]
+        let at = (changed.len() as f64 * position) as usize;
+        changed[at] = byte;
+        let keyring = Keyring::parse(&key.certificate()).unwrap();
+        if let Ok(release) = verify_in_release(&changed, &keyring, "debian", "bookworm", MADE) {
+            proptest::prop_assert_eq!((release.date, release.files), (original.date, original.files));
+        }
+    }
+}
+
+fn signed_once() -> &'static (TestKey, String) {
+    static SIGNED: std::sync::OnceLock<(TestKey, String)> = std::sync::OnceLock::new();
+    SIGNED.get_or_init(|| {
+        let key = TestKey::generate(MADE);
+        let signed = key.clearsign(&text(""), MADE);
+        (key, signed)
+    })
+}

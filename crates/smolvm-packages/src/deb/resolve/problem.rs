@@ -22,7 +22,7 @@ pub struct Unsatisfiable {
 /// One thing that stands in the way.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error, Diagnostic)]
 #[error("{message}")]
-#[diagnostic(help("{help}"))]
+#[diagnostic(code(smolvm::packages::request), help("{help}"))]
 pub struct Problem {
     /// The entries of `packages` that it is about, by their index; empty if it is about none.
     pub requests: Vec<usize>,
@@ -83,18 +83,7 @@ pub(super) fn find_roots<'u>(
 
 fn find_package(policy: &Policy<'_>, name: &str, origin: Origin) -> Result<PackageId, Problem> {
     let universe = policy.universe;
-    let Some(id) = universe.find(name) else {
-        return Err(Problem {
-            requests: origin.request(),
-            message: format!("{}: there is no such package in {}", Asked(origin, name), places(universe)),
-            help: match near_names(universe, name).as_slice() {
-                [] => {
-                    "look for it with `apt-cache search`, or add the repository that has it under `repositories`".into()
-                }
-                names => format!("did you mean {}?", any_of(names)),
-            },
-        });
-    };
+    let Some(id) = universe.find(name) else { return Err(unknown_package(universe, name, origin)) };
     if let Some(package) = policy.candidate(id) {
         return Ok(package);
     }
@@ -106,8 +95,10 @@ fn find_package(policy: &Policy<'_>, name: &str, origin: Origin) -> Result<Packa
         .filter_map(|name| policy.candidate(name))
         .filter(|id| universe.package(*id).provides().any(|provided| provided.name == name))
         .collect();
-    if let [only] = candidates[..] {
-        return Ok(only);
+    match candidates[..] {
+        [] => return Err(unknown_package(universe, name, origin)),
+        [only] => return Ok(only),
+        _ => {}
     }
     let names: Vec<String> = candidates.iter().map(|id| universe.package(*id).name().to_owned()).collect();
     Err(Problem {
@@ -115,6 +106,17 @@ fn find_package(policy: &Policy<'_>, name: &str, origin: Origin) -> Result<Packa
         message: format!("{} is a virtual package, which {} packages provide", Asked(origin, name), names.len()),
         help: format!("name one of them: {}", some_of(&names)),
     })
+}
+
+fn unknown_package(universe: &Universe, name: &str, origin: Origin) -> Problem {
+    Problem {
+        requests: origin.request(),
+        message: format!("{}: there is no such package in {}", Asked(origin, name), places(universe)),
+        help: match near_names(universe, name).as_slice() {
+            [] => "look for it with `apt-cache search`, or add the repository that has it under `repositories`".into(),
+            names => format!("did you mean {}?", any_of(names)),
+        },
+    }
 }
 
 fn no_such_version(universe: &Universe, index: usize, name: &str, id: NameId, pattern: &str) -> Problem {

@@ -1,3 +1,5 @@
+mod property;
+
 use std::fmt::Write as _;
 
 use smolvm_manifest::{Arch, PackageLayer, PackageRequest};
