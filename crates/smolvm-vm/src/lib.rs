@@ -15,6 +15,6 @@ mod ssh;
 
 pub use accelerator::Accelerator;
 pub use boot_args::{Vmm, boot_args};
-pub use error::VmError;
+pub use error::{ConsoleEnd, VmError};
 pub use machine::{Machine, MachineOptions, PowerOff, RunEvent, VmImage};
 pub use run::run;
