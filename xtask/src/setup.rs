@@ -16,33 +16,23 @@ const QEMU: Tool = Tool { program: "qemu-system-aarch64", package: "qemu-system-
 #[cfg(not(target_arch = "aarch64"))]
 const QEMU: Tool = Tool { program: "qemu-system-x86_64", package: "qemu-system-x86", purpose: "boots images" };
 
-const TOOLS: [Tool; 6] = [
+const TOOLS: [Tool; 8] = [
     QEMU,
     Tool { program: "ssh", package: "openssh-client", purpose: "reaches booted images" },
     Tool { program: "ssh-keygen", package: "openssh-client", purpose: "judges keys and host keys" },
     Tool { program: "e2fsck", package: "e2fsprogs", purpose: "judges root file systems" },
     Tool { program: "newuidmap", package: "uidmap", purpose: "builds as a plain user" },
+    Tool { program: "busybox", package: "busybox-static", purpose: "is the program in bare sandboxes" },
     Tool { program: "mmdebstrap", package: "mmdebstrap", purpose: "installs the set that ours is compared with" },
+    Tool { program: "gpg", package: "gpg", purpose: "reads keyrings for mmdebstrap" },
 ];
 
-/// The user without privileges, but with sub-ids, as which some tests build.
-const PLAIN_USER: &str = "smolvm-test";
-
-/// Sub-ids for it: far from the ranges that `useradd` gives out first.
-const SUB_IDS: &str = "1524288-1589823";
-
-/// Makes this machine ready where that can be done (as root), and says what is missing where it cannot.
+/// Installs what is missing where that can be done (as root), and says what is missing where it cannot.
 pub(crate) fn prepare() -> Result {
-    install_tools()?;
-    if is_root() {
-        return make_plain_user();
-    }
-    say("not root: tests that build as root and as a plain user, and compare, are skipped");
-    Ok(())
-}
-
-fn install_tools() -> Result {
     let missing: Vec<&Tool> = TOOLS.iter().filter(|tool| !exists(tool.program)).collect();
+    if !is_root() {
+        say("not root: tests that need root (to make users, to mount) are skipped");
+    }
     if missing.is_empty() {
         return Ok(());
     }
@@ -60,25 +50,6 @@ fn install_tools() -> Result {
     }
     say(&format!("to run them too: sudo apt-get install {}", packages.join(" ")));
     Ok(())
-}
-
-/// A user with sub-ids, if it is not there yet.
-fn make_plain_user() -> Result {
-    let prefix = format!("{PLAIN_USER}:");
-    let names_it =
-        |file: &str| std::fs::read_to_string(file).is_ok_and(|text| text.lines().any(|line| line.starts_with(&prefix)));
-    if !names_it("/etc/passwd") {
-        say(&format!("making the user {PLAIN_USER}, as which some tests build"));
-        run(program("useradd", &["--no-create-home", "--shell", "/bin/sh", PLAIN_USER]))?;
-    }
-    if names_it("/etc/subuid") && names_it("/etc/subgid") {
-        return Ok(());
-    }
-    for file in ["/etc/subuid", "/etc/subgid"] {
-        // `usermod` adds ranges to files that exist alone.
-        fs_err::OpenOptions::new().append(true).create(true).open(file)?;
-    }
-    run(program("usermod", &["--add-subuids", SUB_IDS, "--add-subgids", SUB_IDS, PLAIN_USER]))
 }
 
 fn apt_get(words: &[&str]) -> std::process::Command {

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
 
-use super::shared::{Shared, needs, shared};
+use super::shared::{Shared, has, needs, shared};
 use crate::support::{Ran, ran, run, smolvm, smolvm_at};
 
 #[test]
@@ -98,20 +98,15 @@ fn tools_of_the_host_are_not_needed() {
     assert_eq!(built["cached"], false);
 }
 
-/// The user that `cargo xtask test` makes for this, as root.
-const PLAIN_USER: &str = "smolvm-test";
-
 #[test]
 fn a_plain_user_gets_the_same_bytes() {
-    let root = rustix::process::geteuid().is_root();
-    let user = plain_user();
-    if !needs(
-        "root, or its user smolvm-test with sub-ids (`cargo xtask test` as root makes it)",
-        root && user.is_some(),
-    ) {
+    let here = rustix::process::geteuid().is_root() && has("useradd") && has("newuidmap");
+    if !needs("root, useradd and newuidmap, to make a plain user with sub-ids", here) {
         return;
     }
-    let (Some(shared), Some((uid, gid))) = (shared(), user) else { return };
+    let Some(shared) = shared() else { return };
+    let user = PlainUser::make();
+    let (uid, gid) = (user.uid, user.gid);
     // Where any user may look, unlike a checkout in somebody's home.
     let scratch = tempfile::Builder::new()
         .permissions(PermissionsExt::from_mode(0o755))
@@ -132,44 +127,73 @@ fn a_plain_user_gets_the_same_bytes() {
     assert_eq!(removed.code, Some(0), "the store cannot be removed by its owner: {removed}");
 }
 
-/// User and group id of the plain user, if it has sub-ids.
-fn plain_user() -> Option<(u32, u32)> {
-    let prefix = format!("{PLAIN_USER}:");
-    let subuids = std::fs::read_to_string("/etc/subuid").ok()?;
-    let has_subuids = subuids.lines().any(|line| line.starts_with(&prefix));
-    let passwd = std::fs::read_to_string("/etc/passwd").ok()?;
-    let fields: Vec<&str> = passwd.lines().find(|line| line.starts_with(&prefix))?.split(':').collect();
-    has_subuids.then_some((fields.get(2)?.parse().ok()?, fields.get(3)?.parse().ok()?))
+/// A user without privileges but with sub-ids, gone at the end.
+struct PlainUser {
+    uid: u32,
+    gid: u32,
+}
+
+impl PlainUser {
+    const NAME: &str = "smolvm-test";
+
+    fn make() -> Self {
+        Self::remove();
+        for file in ["/etc/subuid", "/etc/subgid"] {
+            // `useradd` adds ranges to files that exist alone.
+            std::fs::OpenOptions::new().append(true).create(true).open(file).expect("sub-ids can be given");
+        }
+        ran(Command::new("useradd").args(["--no-create-home", "--shell", "/bin/sh", Self::NAME])).expect_code(0);
+        let id = |flag| ran(Command::new("id").args([flag, Self::NAME])).stdout.trim().parse().expect("a number");
+        Self { uid: id("-u"), gid: id("-g") }
+    }
+
+    fn remove() {
+        // It is not there, usually.
+        let _ = Command::new("userdel").args(["--force", Self::NAME]).output();
+    }
+}
+
+impl Drop for PlainUser {
+    fn drop(&mut self) {
+        Self::remove();
+    }
 }
 
 #[test]
-fn a_build_that_is_cut_short_leaves_nothing() {
+fn a_build_that_is_stopped_leaves_nothing() {
     let Some(shared) = shared() else { return };
-    for (signal, code) in [(Signal::INT, Some(130)), (Signal::TERM, Some(130)), (Signal::KILL, None)] {
-        for stage in ["fetch", "install"] {
-            let scratch = tempfile::tempdir().expect("a folder");
-            let project = copy_of_project(shared, scratch.path());
-            let cut = cut_short(&project, stage, signal);
-            assert_eq!(cut.code, code, "{signal:?} while {stage}: {cut}");
-            if code.is_some() {
-                assert!(cut.stderr.contains("stopping"), "{cut}");
-                assert_eq!(cut.envelope()["error"]["code"], "smolvm::cli::interrupted");
-                assert_eq!(big_files_below(&project.join(".smolvm")), [] as [PathBuf; 0], "left behind by {signal:?}");
-            }
-            assert_eq!(run(&project, ["image", "ls", "--json"]).data()["images"], serde_json::json!([]));
-        }
+    for (stage, signal) in [("fetch", Signal::INT), ("install", Signal::TERM)] {
+        let scratch = tempfile::tempdir().expect("a folder");
+        let project = copy_of_project(shared, scratch.path());
+        let cut = cut_short(&project, stage, signal).expect_code(130);
+        assert!(cut.stderr.contains("stopping"), "{cut}");
+        assert_eq!(cut.envelope()["error"]["code"], "smolvm::cli::interrupted");
+        assert_eq!(big_files_below(&project.join(".smolvm")), [] as [PathBuf; 0], "left behind by {signal:?}");
+        assert_eq!(run(&project, ["image", "ls", "--json"]).data()["images"], serde_json::json!([]));
     }
-    // The last one was killed while it installed: the next build works, and sweeps up what that one left.
+}
+
+#[test]
+fn after_a_build_that_was_killed_the_next_one_works_and_sweeps_up() {
+    let Some(shared) = shared() else { return };
     let scratch = tempfile::tempdir().expect("a folder");
     let project = copy_of_project(shared, scratch.path());
-    cut_short(&project, "install", Signal::KILL);
+    let cut = cut_short(&project, "install", Signal::KILL);
+    assert_eq!(cut.code, None, "{cut}");
+    assert_ne!(
+        big_files_below(&project.join(".smolvm")),
+        [] as [PathBuf; 0],
+        "it was killed too early to prove anything"
+    );
+    assert_eq!(run(&project, ["image", "ls", "--json"]).data()["images"], serde_json::json!([]));
+
     let built = run(&project, ["build", "--json"]).expect_code(0).data();
     assert_eq!(built["rootfs_blake3"], shared.image["rootfs_blake3"]);
-    let image = PathBuf::from(built["rootfs"].as_str().expect("a path"));
-    let folder = image.parent().expect("a folder");
-    let strangers: Vec<_> =
-        big_files_below(&project.join(".smolvm")).into_iter().filter(|path| !path.starts_with(folder)).collect();
-    assert_eq!(strangers, [] as [PathBuf; 0]);
+    let rootfs = PathBuf::from(built["rootfs"].as_str().expect("a path"));
+    let image = rootfs.parent().expect("a folder");
+    let mut left = big_files_below(&project.join(".smolvm"));
+    left.retain(|path| !path.starts_with(image));
+    assert_eq!(left, [] as [PathBuf; 0], "left behind by the build that was killed");
 }
 
 /// Sends a signal to a build as soon as it is at this stage, and waits for its end.
