@@ -90,7 +90,7 @@ fn boot(image: &BuiltImage, scratch: &Path) -> i32 {
         cpus: 2,
         scratch: scratch.to_owned(),
         console_log: scratch.join("console.log"),
-        boot_time: Duration::from_secs(180),
+        boot_time: Duration::from_mins(3),
     };
     let script = "test -z \"$(dpkg --audit)\" && apt-get check && less --version && exit 7".into();
     let command = ["sh".into(), "-c".into(), script];
