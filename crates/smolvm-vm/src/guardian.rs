@@ -15,19 +15,20 @@ use rustix::process::{Pid, Signal, kill_process_group};
 use tokio::process::{Child, ChildStdin, Command};
 
 /// `$1` is the folder to remove, the rest is the program. The watcher is a process of its own, so that the shell can wait
-/// for the program and pass on how it ended.
+/// for the program and pass on how it ended. From the moment it acts it ignores the signal that the shell sends it when
+/// the program has ended, or the folder would stay.
 const SCRIPT: &str = r#"
 folder=$1
 shift
 exec 3<&0
 "$@" </dev/null 3<&- &
 program=$!
-( read -r _ <&3; kill -KILL "$program"; rm -rf -- "$folder" ) </dev/null >/dev/null 2>&1 &
+( read -r _ <&3; trap '' TERM; kill -KILL "$program"; rm -rf -- "$folder" ) </dev/null >/dev/null 2>&1 &
 watcher=$!
 exec 3<&-
 wait "$program"
 status=$?
-kill -KILL "$watcher"
+kill -TERM "$watcher"
 exit "$status"
 "#;
 
