@@ -1,5 +1,7 @@
 //! The whole build, one stage a line.
 
+use std::io;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -53,7 +55,7 @@ pub async fn resolve(options: &BuildOptions, events: &Events) -> Result<LockedMa
 /// Reads and validates a Smolfile.
 pub fn load(options: &BuildOptions, events: &Events) -> Result<Manifest, BuildError> {
     let name = options.smolfile.display().to_string();
-    let bytes = std::fs::read(&options.smolfile).map_err(|error| {
+    let bytes = read_smolfile(&options.smolfile).map_err(|error| {
         let help = match error.kind() {
             std::io::ErrorKind::NotFound => "name it with `-f PATH`, or write a new one with `smolvm init`",
             _ => "the Smolfile must be a file that you can read",
@@ -66,6 +68,20 @@ pub fn load(options: &BuildOptions, events: &Events) -> Result<Manifest, BuildEr
         events.send(Event::Warning(warning));
     }
     Ok(loaded.manifest)
+}
+
+/// Far above what the manifest's own budget lets pass: more than this is not even read.
+const LARGEST_SMOLFILE: u64 = 16 << 20;
+
+fn read_smolfile(path: &Path) -> io::Result<Vec<u8>> {
+    let metadata = std::fs::metadata(path)?;
+    if !metadata.is_file() {
+        return Err(io::Error::other("it is not a regular file"));
+    }
+    if metadata.len() > LARGEST_SMOLFILE {
+        return Err(io::Error::other(format!("it has {} bytes, which no Smolfile has", metadata.len())));
+    }
+    std::fs::read(path)
 }
 
 /// How package files are got, and from where.

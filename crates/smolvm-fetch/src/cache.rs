@@ -60,11 +60,15 @@ impl Cache {
         };
         let length = file.metadata()?.len();
         let mut hasher = Sha256::new();
-        if wanted.size.is_none_or(|size| size == length) {
-            let read = hash_to_end(&mut file, &mut hasher, length).map_err(|error| at(&path, &error))?;
-            if read == length && <[u8; 32]>::from(hasher.finalize()) == wanted.sha256 {
-                return Ok(Lookup::Hit(VerifiedFile::proven(file, path, length, wanted.sha256)));
-            }
+        let read = hash_to_end(&mut file, &mut hasher, length).map_err(|error| at(&path, &error))?;
+        if read == length && <[u8; 32]>::from(hasher.finalize()) == wanted.sha256 {
+            // A good file whose size is another than the one asked for: what asks is wrong, and the file stays.
+            let fits = wanted.size.is_none_or(|size| size == length);
+            return Ok(if fits {
+                Lookup::Hit(VerifiedFile::proven(file, path, length, wanted.sha256))
+            } else {
+                Lookup::Miss
+            });
         }
         // Only what was read is removed, not what another process may have put there meanwhile.
         if is_same_file(&file, &path)? {
