@@ -2,6 +2,7 @@
 
 use std::fs::OpenOptions;
 use std::path::Path;
+use std::process::Command;
 
 use crate::snapshot;
 use crate::support::{project, ran, regex_of, run, smolvm};
@@ -122,4 +123,14 @@ fn colour_is_for_terminals() {
     let (_scratch, folder) = project("base: debian:bokworm\n");
     let ran = run(&folder, ["check"]).expect_code(2);
     assert!(!ran.stderr.contains('\u{1b}'), "{ran}");
+
+    // `script` gives its child a terminal, and its own stdout all that appears there.
+    for (variable, value, coloured) in [("LANG", "C", true), ("NO_COLOR", "1", false), ("TERM", "dumb", false)] {
+        let mut terminal = Command::new("script");
+        terminal.args(["-q", "-e", "-c", concat!(env!("CARGO_BIN_EXE_smolvm"), " check"), "/dev/null"]);
+        let ran = crate::support::ran(terminal.current_dir(&folder).env("TERM", "xterm").env(variable, value));
+        assert_eq!(ran.code, Some(2), "{ran}");
+        assert!(ran.stdout.contains("did you mean"), "{ran}");
+        assert_eq!(ran.stdout.contains('\u{1b}'), coloured, "{variable}={value}: {ran}");
+    }
 }

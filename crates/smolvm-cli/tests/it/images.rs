@@ -1,7 +1,7 @@
 //! `smolvm image`, and names that are not in the store.
 
 use crate::snapshot;
-use crate::support::{regex_of, run};
+use crate::support::{ran, regex_of, run, smolvm};
 
 #[test]
 fn an_empty_store() {
@@ -16,6 +16,22 @@ fn an_empty_store() {
     --- stdout
     {"ok":true,"command":"image ls","data":{"images":[]}}
     "#);
+}
+
+#[test]
+fn the_option_comes_before_the_variable_and_that_before_the_home_folder() {
+    let scratch = tempfile::tempdir().expect("a folder");
+    let store = |name: &str| scratch.path().join(name).join("VERSION").exists();
+    let mut command = smolvm(scratch.path());
+    command.args(["image", "ls"]);
+    ran(&mut command).expect_code(0);
+    assert_eq!([store(".smolvm/images"), store("variable"), store("option")], [true, false, false]);
+    command.env("SMOLVM_IMAGE_DIR", scratch.path().join("variable"));
+    ran(&mut command).expect_code(0);
+    assert_eq!([store("variable"), store("option")], [true, false]);
+    std::fs::remove_dir_all(scratch.path().join("variable")).expect("a folder goes");
+    ran(command.args(["--image-dir", "option"])).expect_code(0);
+    assert_eq!([store("variable"), store("option")], [false, true]);
 }
 
 #[test]

@@ -1,10 +1,10 @@
 //! The image, as the host sees it: who builds, with what, and what becomes of a build that is cut short.
 
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Read};
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, symlink};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, ChildStderr, Command, Stdio};
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
@@ -196,23 +196,58 @@ fn after_a_build_that_was_killed_the_next_one_works_and_sweeps_up() {
     assert_eq!(left, [] as [PathBuf; 0], "left behind by the build that was killed");
 }
 
+#[test]
+fn a_second_signal_ends_it_at_once() {
+    let Some(shared) = shared() else { return };
+    let scratch = tempfile::tempdir().expect("a folder");
+    let project = copy_of_project(shared, scratch.path());
+    let mut build = Build::start(&project);
+    build.wait_for(r#""event":"stage_progress","stage":"fetch""#);
+    send(&build.child, Signal::INT);
+    build.wait_for("stopping");
+    send(&build.child, Signal::TERM);
+    let ran = build.end().expect_code(130);
+    assert_eq!(ran.stdout, "", "it took the time to say goodbye");
+}
+
 /// Sends a signal to a build as soon as it is at this stage, and waits for its end.
 fn cut_short(project: &Path, stage: &str, signal: Signal) -> Ran {
-    let mut command = smolvm(project);
-    command.args(["build", "--json", "--progress", "json"]).stdout(Stdio::piped()).stderr(Stdio::piped());
-    let mut child = command.spawn().expect("the binary starts");
-    let mut stderr = BufReader::new(child.stderr.take().expect("stderr"));
-    let mut said = String::new();
-    while !said.contains(&format!(r#""event":"stage_started","stage":"{stage}""#)) {
-        assert_ne!(stderr.read_line(&mut said).expect("stderr"), 0, "the build ended before it was at {stage}: {said}");
-    }
+    let mut build = Build::start(project);
+    build.wait_for(&format!(r#""event":"stage_started","stage":"{stage}""#));
     // Into the stage, not at its first breath.
     std::thread::sleep(Duration::from_millis(150));
-    send(&child, signal);
-    let rest = std::thread::spawn(move || std::io::read_to_string(stderr));
-    let mut ran: Ran = child.wait_with_output().expect("the build ends").into();
-    ran.stderr = said + &rest.join().expect("the reader ends").expect("stderr");
-    ran
+    send(&build.child, signal);
+    build.end()
+}
+
+/// A build under way, and what it said so far.
+struct Build {
+    child: Child,
+    stderr: BufReader<ChildStderr>,
+    said: String,
+}
+
+impl Build {
+    fn start(project: &Path) -> Self {
+        let mut command = smolvm(project);
+        command.args(["build", "--json", "--progress", "json"]).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().expect("the binary starts");
+        let stderr = BufReader::new(child.stderr.take().expect("stderr"));
+        Self { child, stderr, said: String::new() }
+    }
+
+    fn wait_for(&mut self, words: &str) {
+        while !self.said.contains(words) {
+            let read = self.stderr.read_line(&mut self.said).expect("stderr");
+            assert_ne!(read, 0, "the build ended without saying {words}: {}", self.said);
+        }
+    }
+
+    fn end(mut self) -> Ran {
+        self.stderr.read_to_string(&mut self.said).expect("stderr");
+        let ran: Ran = self.child.wait_with_output().expect("the build ends").into();
+        Ran { stderr: self.said, ..ran }
+    }
 }
 
 fn send(child: &Child, signal: Signal) {
