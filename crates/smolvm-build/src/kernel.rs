@@ -2,8 +2,9 @@
 
 use smolvm_engine::Job;
 use smolvm_fetch::Wanted;
-use smolvm_manifest::{LockedPackage, Modules};
-use smolvm_packages::deb::unpack::{UnpackLimits, unpack};
+use smolvm_manifest::Modules;
+use smolvm_packages::deb::install::{UnpackJob, Unpacker, Urgency};
+use smolvm_packages::deb::unpack::UnpackLimits;
 use smolvm_packages::kernel::{Kernel as UnpackedKernel, ModuleSet, SourceFile, busybox};
 use smolvm_rootfs::RootTree;
 use tokio::task::spawn_blocking;
@@ -28,33 +29,33 @@ pub(crate) async fn prepare(job: &Job) -> Result<Kernel, BuildError> {
     job.events.stage_async(Stage::Kernel, fetch_and_assemble(job)).await
 }
 
+/// Kernel and busybox are unpacked apart from the image's packages: one package may be in both.
 async fn fetch_and_assemble(job: &Job) -> Result<Kernel, BuildError> {
     let lock = &job.locked.lock.kernel;
-    let mut kernel_files = Vec::new();
-    for package in &lock.packages {
-        kernel_files.extend(files(job, package).await?);
+    let scratch = job.scratch.below("kernel");
+    let (unpacker, unpacked) = Unpacker::start(&scratch, UnpackLimits::default(), 1, Urgency::Late);
+    for package in lock.packages.iter().chain([&lock.busybox]) {
+        let wanted = Wanted::package(package).map_err(BuildError::input)?;
+        let deb = job.fetcher.fetch(&wanted, job.mirrors.of(&package.archive)).await?;
+        unpacker.push(UnpackJob { package: package.clone(), deb, held: () });
     }
-    let busybox = files(job, &lock.busybox).await?;
+    drop(unpacker);
+    let busybox_package = lock.busybox.name.clone();
     let modules = match lock.modules {
         Modules::Chosen => ModuleSet::Chosen,
         Modules::All => ModuleSet::All,
     };
     let epoch = job.epoch();
-    let make = move || assemble(&kernel_files, &busybox, modules, epoch);
-    spawn_blocking(make).await.map_err(BuildError::panicked)?
-}
-
-/// The files of a package, unpacked. Not among the image's own: one package may be in both.
-async fn files(job: &Job, package: &LockedPackage) -> Result<Vec<SourceFile>, BuildError> {
-    let wanted = Wanted::package(package).map_err(BuildError::input)?;
-    let verified = job.fetcher.fetch(&wanted, job.mirrors.of(&package.archive)).await?;
-    let (scratch, package) = (job.scratch.clone(), package.clone());
-    let unpack = move || {
-        let folder = scratch.path().join("kernel");
-        let unpacked = unpack(verified, &package, &folder, &UnpackLimits::default())?;
-        Ok(SourceFile::of_package(&unpacked, &folder).collect())
+    let make = move || {
+        let (mut kernel_files, mut busybox_files) = (Vec::new(), Vec::new());
+        for package in unpacked {
+            let package = package?;
+            let files = if package.control.name == busybox_package { &mut busybox_files } else { &mut kernel_files };
+            files.extend(SourceFile::of_package(&package, scratch.path()));
+        }
+        assemble(&kernel_files, &busybox_files, modules, epoch)
     };
-    spawn_blocking(unpack).await.map_err(BuildError::panicked)?
+    spawn_blocking(make).await.map_err(BuildError::panicked)?
 }
 
 fn assemble(

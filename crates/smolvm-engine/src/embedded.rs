@@ -25,7 +25,7 @@ pub struct EmbeddedEngine;
 impl Engine for EmbeddedEngine {
     async fn build(&self, job: Job) -> Result<RootTree, EngineError> {
         smolvm_sandbox::check_host()?;
-        let packages = job.events.stage_async(Stage::Fetch, packages::unpack_all(&job)).await?;
+        let packages = job.events.stage_async(Stage::Fetch, packages::fetch_all(&job)).await?;
         let cancellation = Cancellation::default();
         // Dropping this future (Ctrl-C) ends what runs in the sandbox; the thread below then comes to its end by itself.
         let _cancel_when_dropped = cancellation.clone().on_drop();
@@ -33,7 +33,7 @@ impl Engine for EmbeddedEngine {
     }
 }
 
-/// One image on its way from unpacked packages to a tree.
+/// One image on its way from packages to a tree.
 struct Assembly {
     job: Job,
     cancellation: Cancellation,
@@ -47,7 +47,7 @@ impl Assembly {
     }
 
     /// Every layer, in the canonical order.
-    fn run(mut self, packages: packages::Unpacked) -> Result<RootTree, EngineError> {
+    fn run(mut self, packages: packages::Arriving) -> Result<RootTree, EngineError> {
         let events = self.job.events.clone();
         let (mut session, installed) = events.stage(Stage::Install, || {
             let mut session = self.session(Network::None)?;

@@ -14,9 +14,9 @@ pub enum Stage {
     Load,
     /// Reading package indexes and choosing packages; skipped when the lock answers.
     Resolve,
-    /// Downloading and unpacking packages.
+    /// Downloading packages, which are unpacked as they arrive.
     Fetch,
-    /// Placing packages and running their maintainer scripts.
+    /// Placing packages, as soon as they are unpacked, and running their maintainer scripts.
     Install,
     /// Running the Smolfile's run steps.
     Run,

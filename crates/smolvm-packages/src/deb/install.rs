@@ -5,6 +5,7 @@ mod dpkg;
 mod error;
 mod layout;
 mod script;
+mod stand_in;
 
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -12,9 +13,10 @@ use std::path::PathBuf;
 use fs_err as fs;
 use smolvm_sandbox::{PlaceOp, Session};
 
-pub use self::background::{UnpackJob, unpack_in_background};
+pub use self::background::{UnpackJob, Unpacker, Urgency};
 pub use self::error::InstallError;
 
+use self::stand_in::{STAND_INS, StandIn};
 use super::database::{Database, Installed};
 use super::place::place;
 use super::plan::Wave;
@@ -115,8 +117,8 @@ struct Installer<'a> {
     written: usize,
     /// Whether something ran since the database was read.
     stale: bool,
-    /// Whether services are kept from starting by a file that has to go again.
-    denies_services: bool,
+    /// What was placed for the time of the installing, and has to go again.
+    stand_ins: Vec<&'static StandIn>,
 }
 
 /// Where files that are not from a package's archive wait to be placed.
@@ -146,7 +148,7 @@ impl<'a> Installer<'a> {
             ops: Vec::new(),
             written: 0,
             stale: false,
-            denies_services: false,
+            stand_ins: Vec::new(),
         })
     }
 
@@ -156,7 +158,7 @@ impl<'a> Installer<'a> {
         for package in packages {
             self.ops.extend(place(package, &mut self.database)?);
         }
-        self.deny_services()?;
+        self.stand_in(packages)?;
         self.flush()?;
         (self.on_event)(InstallEvent::Placed { packages: packages.len() });
         // The script of base-passwd makes the users that all others rely on.
@@ -170,7 +172,7 @@ impl<'a> Installer<'a> {
 
     /// Unpacks packages into a working image: for each its `preinst`, then its files.
     fn unpack(&mut self, packages: &[UnpackedPackage]) -> Result<(), InstallError> {
-        self.deny_services()?;
+        self.stand_in(&[])?;
         for package in packages {
             self.preinst(package)?;
             if std::mem::take(&mut self.stale) {
@@ -178,6 +180,8 @@ impl<'a> Installer<'a> {
             }
             self.ops.extend(place(package, &mut self.database)?);
         }
+        // After the packages' own folders.
+        self.stand_in(packages)?;
         self.flush()?;
         (self.on_event)(InstallEvent::Placed { packages: packages.len() });
         Ok(())
@@ -205,9 +209,11 @@ impl<'a> Installer<'a> {
                 return Err(InstallError::Unconfigured { packages: left });
             }
         }
-        // A package that brings this file has replaced ours, which its list then shows.
-        if self.denies_services && !self.database.is_owned(script::POLICY_PATH) {
-            self.ops.push(PlaceOp::Remove { path: script::POLICY_PATH.to_owned() });
+        // A package that brings such a file has replaced ours, which its list then shows.
+        for StandIn { path, .. } in std::mem::take(&mut self.stand_ins) {
+            if !self.database.is_owned(path) {
+                self.ops.push(PlaceOp::Remove { path: (*path).to_owned() });
+            }
         }
         self.flush()
     }
@@ -243,13 +249,17 @@ impl<'a> Installer<'a> {
         ran
     }
 
-    /// Keeps maintainer scripts from starting services.
-    fn deny_services(&mut self) -> Result<(), InstallError> {
-        if self.denies_services || self.session.read(script::POLICY_PATH)?.is_some() {
-            return Ok(());
+    /// Places the stand-ins that the scripts of these packages are to meet; a file that is there stays.
+    fn stand_in(&mut self, packages: &[UnpackedPackage]) -> Result<(), InstallError> {
+        for stand_in in &STAND_INS {
+            let is_met = |name| packages.iter().any(|package| package.control.name == name);
+            let is_wanted = stand_in.package.is_none_or(is_met) && !self.stand_ins.contains(&stand_in);
+            if is_wanted && self.session.read(stand_in.path)?.is_none() {
+                self.stand_ins.push(stand_in);
+                self.write(stand_in.path.to_owned(), stand_in.content.as_bytes(), stand_in.mode, self.options.epoch)?;
+            }
         }
-        self.denies_services = true;
-        self.write(script::POLICY_PATH.to_owned(), script::POLICY, 0o755, self.options.epoch)
+        Ok(())
     }
 
     /// Makes all changes that have been collected.

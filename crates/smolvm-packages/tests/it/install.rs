@@ -9,7 +9,7 @@ use sha2::{Digest as _, Sha256};
 use smolvm_fetch::VerifiedFile;
 use smolvm_manifest::{LockedPackage, PackageLayer};
 use smolvm_packages::deb::install::{
-    InstallError, InstallEvent, InstallOptions, UnpackJob, install, unpack_in_background,
+    InstallError, InstallEvent, InstallOptions, UnpackJob, Unpacker, Urgency, install,
 };
 use smolvm_packages::deb::plan::plan;
 use smolvm_packages::deb::unpack::{UnpackLimits, read_control};
@@ -139,14 +139,17 @@ impl Image {
     }
 
     fn install(&mut self, debs: &[PathBuf]) -> Result<(), InstallError> {
-        let jobs: Vec<UnpackJob> = debs.iter().map(|deb| job(deb)).collect();
+        let jobs: Vec<UnpackJob<()>> = debs.iter().map(|deb| job(deb)).collect();
         let limits = UnpackLimits::default();
         let started = Instant::now();
         let controls: Vec<_> =
             jobs.iter().map(|job| read_control(job.deb.clone(), &job.package, &limits).expect("a package")).collect();
         let waves = plan(&controls);
         let workers = std::thread::available_parallelism().map_or(2, usize::from);
-        let packages = unpack_in_background(jobs, &waves, &self.scratch, limits, workers);
+        let (unpacker, packages) = Unpacker::start(&self.scratch, limits, workers, Urgency::Soon);
+        unpacker.follow(&waves);
+        jobs.into_iter().for_each(|job| unpacker.push(job));
+        drop(unpacker);
         let mut log = Log { started, last: (started, "start".to_owned()), spent: Vec::new() };
         let options = InstallOptions { scratch: self.scratch.clone(), epoch: 1_700_000_000 };
         let session = self.session.as_mut().expect("a session");
@@ -229,7 +232,7 @@ fn download(apt: &HostApt, packages: &[String]) -> Vec<PathBuf> {
     apt.download_all(packages, &folder).expect("the packages")
 }
 
-fn job(deb: &Path) -> UnpackJob {
+fn job(deb: &Path) -> UnpackJob<()> {
     let bytes = std::fs::read(deb).expect("a package");
     let sha256: [u8; 32] = Sha256::digest(&bytes).into();
     let name = deb.file_stem().expect("a name").to_string_lossy().replace("%3a", ":");
@@ -245,5 +248,5 @@ fn job(deb: &Path) -> UnpackJob {
         sha256: hex::encode(sha256),
     };
     let deb = VerifiedFile::from_local(deb, package.size, sha256).expect("the same bytes");
-    UnpackJob { package, deb }
+    UnpackJob { package, deb, held: () }
 }

@@ -1,57 +1,155 @@
-//! Unpacking on all processors while the first packages are already being installed.
+//! Unpacking on all processors, while packages still arrive and the first are already being installed.
 
+use std::cmp::Reverse;
 use std::collections::HashMap;
 use std::path::Path;
-use std::sync::mpsc::{Receiver, sync_channel};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 use smolvm_fetch::VerifiedFile;
-use smolvm_manifest::LockedPackage;
+use smolvm_manifest::{LockedPackage, PackageLayer};
 
 use crate::deb::plan::Wave;
 use crate::deb::unpack::{UnpackError, UnpackLimits, UnpackedPackage, unpack};
 
 /// A package to unpack.
-#[derive(Debug, Clone)]
-pub struct UnpackJob {
+#[derive(Debug)]
+pub struct UnpackJob<K> {
     /// What it must be.
     pub package: LockedPackage,
     /// Its archive.
     pub deb: VerifiedFile,
+    /// Dropped when the archive is no longer needed: what limits how many are open.
+    pub held: K,
 }
 
-/// Unpacks packages on `workers` threads, those of the first wave first, and hands them over as they are done.
+/// Threads that unpack what they are given: what is installed first comes first, and among that the largest, so that no thread
+/// is left with one at the end.
 ///
-/// Dropping the receiver ends the work after the packages that are under way.
-pub fn unpack_in_background(
-    mut jobs: Vec<UnpackJob>,
-    waves: &[Wave],
-    scratch: &Path,
-    limits: UnpackLimits,
-    workers: usize,
-) -> Receiver<Result<UnpackedPackage, UnpackError>> {
-    let wave_of: HashMap<&str, usize> = waves
-        .iter()
-        .enumerate()
-        .flat_map(|(number, wave)| wave.unpack.iter().map(move |name| (name.as_str(), number)))
-        .collect();
-    // Of a wave the largest first, so that no thread is left with one at the end. Jobs are taken from the back.
-    jobs.sort_by_key(|job| {
-        let wave = wave_of.get(job.package.name.as_str()).copied().unwrap_or(usize::MAX);
-        (std::cmp::Reverse(wave), job.package.size)
-    });
-    let (sender, receiver) = sync_channel(jobs.len());
-    let jobs = Arc::new(Mutex::new(jobs));
-    for _ in 0..workers.max(1) {
-        let (jobs, sender, scratch) = (Arc::clone(&jobs), sender.clone(), scratch.to_owned());
-        std::thread::spawn(move || {
-            let next = || jobs.lock().unwrap_or_else(PoisonError::into_inner).pop();
-            while let Some(job) = next() {
-                if sender.send(unpack(job.deb, &job.package, &scratch, &limits)).is_err() {
-                    break;
-                }
-            }
-        });
+/// Dropping it says that no more packages come: those that wait are still unpacked, unless the receiver is dropped too.
+#[derive(Debug)]
+pub struct Unpacker<K>(Arc<Queue<K>>);
+
+/// How much unpacking holds up. Whatever runs in the sandbox comes before all of it: scripts run one after the other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Urgency {
+    /// Installing waits for it.
+    Soon,
+    /// Nothing waits for it before the end.
+    Late,
+}
+
+impl Urgency {
+    /// Lowers the priority of the calling thread, as setpriority(2) does on Linux. Where that is refused, the build is slower.
+    fn apply(self) {
+        let niceness = match self {
+            Self::Soon => 5,
+            Self::Late => 15,
+        };
+        let _ = rustix::process::setpriority_process(None, niceness);
     }
-    receiver
+}
+
+#[derive(Debug)]
+struct Queue<K> {
+    state: Mutex<State<K>>,
+    changed: Condvar,
+}
+
+#[derive(Debug)]
+struct State<K> {
+    jobs: Vec<UnpackJob<K>>,
+    /// The wave of each package, once there is a plan.
+    wave_of: HashMap<String, usize>,
+    /// Whether no more jobs come.
+    complete: bool,
+}
+
+impl<K: Send + 'static> Unpacker<K> {
+    /// Starts `workers` threads that unpack into the scratch folder, and hand packages over as they are done. Each keeps its
+    /// clone of `scratch` until it ends.
+    pub fn start(
+        scratch: &(impl AsRef<Path> + Clone + Send + 'static),
+        limits: UnpackLimits,
+        workers: usize,
+        urgency: Urgency,
+    ) -> (Self, Receiver<Result<UnpackedPackage, UnpackError>>) {
+        let state = Mutex::new(State { jobs: Vec::new(), wave_of: HashMap::new(), complete: false });
+        let queue = Arc::new(Queue { state, changed: Condvar::new() });
+        let (sender, receiver) = channel();
+        for _ in 0..workers.max(1) {
+            let (queue, sender, scratch) = (Arc::clone(&queue), sender.clone(), scratch.clone());
+            std::thread::spawn(move || {
+                urgency.apply();
+                work(&queue, &sender, scratch.as_ref(), &limits);
+            });
+        }
+        (Self(queue), receiver)
+    }
+
+    /// Gives them one more package.
+    pub fn push(&self, job: UnpackJob<K>) {
+        self.0.lock().jobs.push(job);
+        self.0.changed.notify_one();
+    }
+
+    /// Has those that still wait unpacked in the order of a plan; before that, the base layer comes first.
+    pub fn follow(&self, waves: &[Wave]) {
+        let numbered =
+            waves.iter().enumerate().flat_map(|(number, wave)| wave.unpack.iter().map(move |name| (name, number)));
+        self.0.lock().wave_of = numbered.map(|(name, number)| (name.clone(), number)).collect();
+    }
+}
+
+impl<K> Drop for Unpacker<K> {
+    fn drop(&mut self) {
+        self.0.lock().complete = true;
+        self.0.changed.notify_all();
+    }
+}
+
+fn work<K>(
+    queue: &Queue<K>,
+    sender: &Sender<Result<UnpackedPackage, UnpackError>>,
+    scratch: &Path,
+    limits: &UnpackLimits,
+) {
+    while let Some(UnpackJob { package, deb, held }) = queue.next() {
+        let unpacked = unpack(deb, &package, scratch, limits);
+        drop(held);
+        if sender.send(unpacked).is_err() {
+            break;
+        }
+    }
+}
+
+impl<K> Queue<K> {
+    fn lock(&self) -> MutexGuard<'_, State<K>> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Waits for a job; `None` when no more come.
+    fn next(&self) -> Option<UnpackJob<K>> {
+        let mut state = self.lock();
+        loop {
+            if let Some(job) = state.take() {
+                return Some(job);
+            }
+            if state.complete {
+                return None;
+            }
+            state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+}
+
+impl<K> State<K> {
+    fn take(&mut self) -> Option<UnpackJob<K>> {
+        let urgency = |LockedPackage { name, layer, size, .. }: &LockedPackage| {
+            let wave = self.wave_of.get(name).copied().unwrap_or(usize::from(*layer != PackageLayer::Base));
+            (Reverse(wave), *size)
+        };
+        let (first, _) = self.jobs.iter().enumerate().max_by_key(|(_, job)| urgency(&job.package))?;
+        Some(self.jobs.swap_remove(first))
+    }
 }

@@ -1,4 +1,4 @@
-//! The surroundings of maintainer scripts, and the one script that dpkg does not run for us.
+//! The environment of maintainer scripts, and the one script that dpkg does not run for us.
 
 use smolvm_sandbox::{SandboxCommand, Session};
 
@@ -8,12 +8,6 @@ use crate::deb::control::Control;
 
 /// Where dpkg has a package's control files while its `preinst` runs; debconf looks for `templates` beside the script.
 pub(super) const CONTROL_FOLDER: &str = "var/lib/dpkg/tmp.ci";
-
-/// What `invoke-rc.d` asks before it starts a service.
-pub(super) const POLICY_PATH: &str = "usr/sbin/policy-rc.d";
-
-/// 101: not allowed.
-pub(super) const POLICY: &[u8] = b"#!/bin/sh\nexit 101\n";
 
 /// The whole environment of dpkg and of the scripts: nothing of the host, and nothing that differs between builds.
 ///
