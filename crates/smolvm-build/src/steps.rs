@@ -78,10 +78,10 @@ fn secrets(manifest: &Manifest, options: &BuildOptions) -> Result<BTreeMap<Strin
 /// An engine's failure, with the place in the Smolfile that it is about.
 pub(crate) fn failure(error: EngineError, manifest: &Manifest) -> BuildError {
     let class = crate::error::class_of(&error);
-    match error.pointer() {
-        Some(pointer) => {
+    match error.place() {
+        Some((pointer, code)) => {
             let help = error.help().map(|help| help.to_string());
-            let mistake = manifest.document.error(&pointer, error.to_string(), help, "smolvm::engine::step_failed");
+            let mistake = manifest.document.error(&pointer, error.to_string(), help, code);
             BuildError::new(class, mistake)
         }
         None => BuildError::new(class, error),

@@ -62,7 +62,7 @@ impl Assembly {
         if self.job.recipe.steps.iter().any(|step| matches!(step, Step::Run(_))) {
             (session, tree) = events.stage(Stage::Run, || {
                 session.place(&materialise::changes(&installed, &tree, self.job.scratch())?)?;
-                let mut session = self.run_steps(session, &tree)?;
+                let mut session = self.run_steps(session)?;
                 let tree = session.harvest()?;
                 Ok::<_, EngineError>((session, tree))
             })?;
@@ -84,8 +84,7 @@ impl Assembly {
         Ok(())
     }
 
-    fn run_steps(&self, mut session: Session, tree: &RootTree) -> Result<Session, EngineError> {
-        let accounts = Accounts::read(tree)?;
+    fn run_steps(&self, mut session: Session) -> Result<Session, EngineError> {
         let steps: Vec<&RunStep> = self
             .job
             .recipe
@@ -107,8 +106,12 @@ impl Assembly {
                 session = self.session(wanted)?;
                 network = wanted;
             }
-            let login = accounts.login(&step.user, &format!("run[{index}]"))?;
+            // The steps before may have made users.
+            let login = accounts(&mut session)?.login(&step.user, &format!("run[{index}]"))?;
             step::run(&mut session, index, step, &login, &self.job.surroundings, &self.job.events)?;
+            if !accounts(&mut session)?.has_root() {
+                return Err(EngineError::StepRemovedRoot { index, command: step.command.clone() });
+            }
         }
         Ok(session)
     }
@@ -122,6 +125,11 @@ impl Assembly {
         self.cancellation.watch(session.canceller());
         Ok(session)
     }
+}
+
+/// The account files as they are in the sandbox.
+fn accounts(session: &mut Session) -> Result<Accounts, EngineError> {
+    Ok(Accounts::read_by(|path| session.read(path).map(Option::unwrap_or_default))?)
 }
 
 /// The nodes that a kernel without devtmpfs, or a program that runs before it is mounted, needs. They are data: nobody has to

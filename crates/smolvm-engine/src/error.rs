@@ -54,6 +54,18 @@ pub enum EngineError {
         /// The end of its output, secrets blotted out.
         output: String,
     },
+    /// A run step after which nobody could log in, and many programs would not start.
+    #[error("after run[{index}], `/etc/passwd` no longer has the user `root` with uid 0:\n  {command}")]
+    #[diagnostic(
+        code(smolvm::engine::root_removed),
+        help("leave `root` in `/etc/passwd`; users are made with `users`, or with `useradd` in a step")
+    )]
+    StepRemovedRoot {
+        /// Which one.
+        index: usize,
+        /// Its command.
+        command: String,
+    },
     /// A lock that names an impossible path or digest.
     #[error(transparent)]
     #[diagnostic(transparent)]
@@ -73,10 +85,11 @@ pub enum EngineError {
 }
 
 impl EngineError {
-    /// The part of the Smolfile that this is about, as a JSON pointer.
-    pub fn pointer(&self) -> Option<String> {
+    /// The part of the Smolfile that this is about, as a JSON pointer, and the code of a report that shows it there.
+    pub fn place(&self) -> Option<(String, &'static str)> {
         match self {
-            Self::StepFailed { index, .. } => Some(format!("/run/{index}")),
+            Self::StepFailed { index, .. } => Some((format!("/run/{index}"), "smolvm::engine::step_failed")),
+            Self::StepRemovedRoot { index, .. } => Some((format!("/run/{index}"), "smolvm::engine::root_removed")),
             _ => None,
         }
     }

@@ -1,4 +1,5 @@
-//! A repository of one's own on top of Debian's, and a package in it whose script fails, then does not arrive, then works.
+//! A repository of one's own on top of Debian's, and a package in it whose script fails, then does not arrive, then works;
+//! and run steps that change who there is.
 
 use smolvm_build::FailureClass;
 use smolvm_manifest::Distro;
@@ -54,6 +55,21 @@ fn a_package_that_failed_is_built_when_it_is_mended() {
     assert!(bytes.chunks(4096).any(|block| block.starts_with(proof)), "the script ran, and its file is in the image");
     let lock = fs_err::read_to_string(options.lock_path()).unwrap();
     assert!(lock.contains("archive: \"ours\"") && !lock.contains(mirror.address()), "{lock}");
+}
+
+#[test]
+fn a_step_may_make_users_and_may_not_remove_root() {
+    if !has("an apt mirror of Debian", debian_host()) {
+        return;
+    }
+    let project = Project::new(
+        "base: debian:bookworm\nsize: auto\nssh: false\nrun:\n  \
+         - {command: useradd --create-home maker, network: false}\n  \
+         - {command: test \"$(id -un) $HOME\" = 'maker /home/maker', user: maker, network: false}\n  \
+         - {command: rm /etc/passwd, network: false}\n",
+    );
+    let words = ["after run[2], `/etc/passwd` no longer has the user `root`", "rm /etc/passwd"];
+    assert_fails("root", &project.options(), FailureClass::Build, &words);
 }
 
 fn publish(archive: &mut TestArchive, version: &str, postinst: &str) {

@@ -113,11 +113,20 @@ pub(crate) struct Login {
 impl Accounts {
     /// Reads the account files of a tree; a missing one is empty.
     pub(crate) fn read(tree: &RootTree) -> Result<Self, AccountError> {
+        Self::read_by(|path| match tree.get(path) {
+            Some(_) => tree.read(path).map_err(|error| AccountError::Read { path, error }),
+            None => Ok(Vec::new()),
+        })
+    }
+
+    /// Reads the account files by a function that gives a file's bytes: none for one that is missing.
+    pub(crate) fn read_by<E>(mut read: impl FnMut(&'static str) -> Result<Vec<u8>, E>) -> Result<Self, E> {
+        let mut table = |path| read(path).map(|bytes| Table::parse(&String::from_utf8_lossy(&bytes)));
         Ok(Self {
-            passwd: Table::read(tree, "etc/passwd")?,
-            group: Table::read(tree, "etc/group")?,
-            shadow: Table::read(tree, "etc/shadow")?,
-            gshadow: Table::read(tree, "etc/gshadow")?,
+            passwd: table("etc/passwd")?,
+            group: table("etc/group")?,
+            shadow: table("etc/shadow")?,
+            gshadow: table("etc/gshadow")?,
         })
     }
 
@@ -190,6 +199,11 @@ impl Accounts {
             .group_id(&owner.group)
             .ok_or_else(|| AccountError::NoSuchOwnerGroup { what: what.into(), group: owner.group.clone() })?;
         Ok((uid, gid))
+    }
+
+    /// Whether there is the user without whom nothing starts.
+    pub(crate) fn has_root(&self) -> bool {
+        self.passwd.find("root").is_some_and(|line| number(line, 2) == Some(0))
     }
 
     /// Everything that running a command as this user needs.
@@ -275,14 +289,6 @@ struct Table {
 }
 
 impl Table {
-    fn read(tree: &RootTree, path: &'static str) -> Result<Self, AccountError> {
-        let text = match tree.get(path) {
-            Some(_) => tree.read(path).map_err(|error| AccountError::Read { path, error })?,
-            None => Vec::new(),
-        };
-        Ok(Self::parse(&String::from_utf8_lossy(&text)))
-    }
-
     fn parse(text: &str) -> Self {
         let fields = |line: &str| line.split(':').map(str::to_owned).collect();
         Self { lines: text.lines().filter(|line| !line.is_empty()).map(fields).collect() }
