@@ -32,8 +32,8 @@ pub(crate) async fn prepare(job: &Job) -> Result<Kernel, BuildError> {
 /// Kernel and busybox are unpacked apart from the image's packages: one package may be in both.
 async fn fetch_and_assemble(job: &Job) -> Result<Kernel, BuildError> {
     let lock = &job.locked.lock.kernel;
-    let scratch = job.scratch.below("kernel");
-    let (unpacker, unpacked) = Unpacker::start(&scratch, UnpackLimits::default(), 1, Urgency::Late);
+    let scratch = job.scratch.path().join("kernel");
+    let (unpacker, packages) = Unpacker::start(&scratch, UnpackLimits::default(), 1, Urgency::Late);
     for package in lock.packages.iter().chain([&lock.busybox]) {
         let wanted = Wanted::package(package).map_err(BuildError::input)?;
         let deb = job.fetcher.fetch(&wanted, job.mirrors.of(&package.archive)).await?;
@@ -46,12 +46,14 @@ async fn fetch_and_assemble(job: &Job) -> Result<Kernel, BuildError> {
         Modules::All => ModuleSet::All,
     };
     let epoch = job.epoch();
+    let kept = job.scratch.clone();
     let make = move || {
+        let _kept = kept;
         let (mut kernel_files, mut busybox_files) = (Vec::new(), Vec::new());
-        for package in unpacked {
+        for package in packages {
             let package = package?;
             let files = if package.control.name == busybox_package { &mut busybox_files } else { &mut kernel_files };
-            files.extend(SourceFile::of_package(&package, scratch.path()));
+            files.extend(SourceFile::of_package(&package, &scratch));
         }
         assemble(&kernel_files, &busybox_files, modules, epoch)
     };

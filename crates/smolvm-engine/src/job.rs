@@ -59,20 +59,8 @@ impl ScratchFolder {
         Self { path, _guard: guard }
     }
 
-    /// A folder in it, which keeps it too.
-    #[must_use]
-    pub fn below(&self, name: &str) -> Self {
-        Self { path: self.path.join(name), _guard: Arc::clone(&self._guard) }
-    }
-
     /// Where it is.
     pub fn path(&self) -> &Path {
-        &self.path
-    }
-}
-
-impl AsRef<Path> for ScratchFolder {
-    fn as_ref(&self) -> &Path {
         &self.path
     }
 }

@@ -58,14 +58,14 @@ fn a_package_that_failed_is_built_when_it_is_mended() {
 }
 
 #[test]
-fn a_step_may_make_users_and_may_not_remove_root() {
+fn a_step_may_change_users_and_may_not_remove_root() {
     if !has("an apt mirror of Debian", debian_host()) {
         return;
     }
     let project = Project::new(
         "base: debian:bookworm\nsize: auto\nssh: false\nrun:\n  \
-         - {command: useradd --create-home maker, network: false}\n  \
-         - {command: test \"$(id -un) $HOME\" = 'maker /home/maker', user: maker, network: false}\n  \
+         - {command: usermod --home /srv www-data, network: false}\n  \
+         - {command: test \"$(id -un) $HOME\" = 'www-data /srv', user: www-data, network: false}\n  \
          - {command: rm /etc/passwd, network: false}\n",
     );
     let words = ["after run[2], `/etc/passwd` no longer has the user `root`", "rm /etc/passwd"];

@@ -2,16 +2,15 @@
 
 use std::cmp::Reverse;
 use std::sync::Arc;
-use std::sync::mpsc::Receiver;
 
 use smolvm_fetch::Wanted;
 use smolvm_manifest::LockedPackage;
 use smolvm_packages::deb::control::Control;
 use smolvm_packages::deb::install::{
-    InstallEvent, InstallOptions, UnpackJob, Unpacker, Urgency, install as install_waves,
+    InstallEvent, InstallOptions, UnpackJob, Unpacked, Unpacker, Urgency, install as install_waves,
 };
 use smolvm_packages::deb::plan::{Wave, plan};
-use smolvm_packages::deb::unpack::{UnpackError, UnpackLimits, UnpackedPackage, read_control};
+use smolvm_packages::deb::unpack::{UnpackLimits, read_control};
 use smolvm_sandbox::Session;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::{JoinSet, spawn_blocking};
@@ -23,8 +22,11 @@ use crate::{EngineError, Event, Stage};
 /// All packages of an image: the order in which to install them, and they themselves as they are unpacked into scratch.
 pub(super) struct Arriving {
     waves: Vec<Wave>,
-    unpacked: Receiver<Result<UnpackedPackage, UnpackError>>,
+    packages: Unpacked<Held>,
 }
+
+/// The right to hold one more package's file open.
+type Held = Option<OwnedSemaphorePermit>;
 
 /// How many packages are fetched or wait to be unpacked at a time: each holds a file open, of which a process has 1024 unasked.
 const MOST_IN_HAND: usize = 512;
@@ -37,7 +39,7 @@ pub(super) async fn fetch_all(job: &Job) -> Result<Arriving, EngineError> {
     packages.sort_by_key(|package| (package.layer, Reverse(package.size)));
     let total = packages.len() as u64;
 
-    let (unpacker, unpacked) = Unpacker::start(&job.scratch, UnpackLimits::default(), cores, Urgency::Soon);
+    let (unpacker, arriving) = Unpacker::start(job.scratch(), UnpackLimits::default(), cores, Urgency::Soon);
     let unpacker = Arc::new(unpacker);
     let in_hand = Arc::new(Semaphore::new(MOST_IN_HAND));
     let mut under_way = JoinSet::new();
@@ -58,15 +60,15 @@ pub(super) async fn fetch_all(job: &Job) -> Result<Arriving, EngineError> {
     }
     let waves = plan(&controls);
     unpacker.follow(&waves);
-    Ok(Arriving { waves, unpacked })
+    Ok(Arriving { waves, packages: arriving })
 }
 
 /// Fetches a package, reads what planning needs to know of it, and hands it on.
 async fn fetch(
     job: &Job,
     package: LockedPackage,
-    held: Option<OwnedSemaphorePermit>,
-    unpacker: &Unpacker<Option<OwnedSemaphorePermit>>,
+    held: Held,
+    unpacker: &Unpacker<Held>,
 ) -> Result<Control, EngineError> {
     let wanted = Wanted::package(&package)?;
     let deb = job.fetcher.fetch(&wanted, job.mirrors.of(&package.archive)).await?;
@@ -81,13 +83,13 @@ async fn fetch(
 }
 
 /// Installs them: files placed, scripts run, everything configured.
-pub(super) fn install(packages: Arriving, session: &mut Session, job: &Job) -> Result<(), EngineError> {
-    let Arriving { waves, unpacked } = packages;
+pub(super) fn install(arriving: Arriving, session: &mut Session, job: &Job) -> Result<(), EngineError> {
+    let Arriving { waves, packages } = arriving;
     let total = waves.iter().map(|wave| wave.unpack.len() as u64).sum();
     let options = InstallOptions { scratch: job.scratch().to_owned(), epoch: job.epoch() };
     let mut output = Output::new("dpkg", [], &job.events);
     let mut placed = 0;
-    install_waves(session, &waves, unpacked, &options, &mut |event| match event {
+    install_waves(session, &waves, packages, &options, &mut |event| match event {
         InstallEvent::Placed { packages } => placed += packages as u64,
         InstallEvent::Script { package, script } => {
             let item = format!("{package} ({script})");

@@ -8,8 +8,9 @@ mod links;
 mod paths;
 
 use std::collections::BTreeMap;
-use std::io::Read;
+use std::io::{self, Read};
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use smolvm_fetch::VerifiedFile;
 use smolvm_manifest::LockedPackage;
@@ -114,8 +115,34 @@ pub fn unpack(
     scratch: &Path,
     limits: &UnpackLimits,
 ) -> Result<UnpackedPackage, UnpackError> {
-    unpack_checked(deb, scratch, limits, |control| check_identity(control, locked))
+    unpack_unless(&AtomicBool::new(false), deb, locked, scratch, limits)
+}
+
+/// [`unpack`], which fails soon after `stopped` was set.
+pub(crate) fn unpack_unless(
+    stopped: &AtomicBool,
+    deb: VerifiedFile,
+    locked: &LockedPackage,
+    scratch: &Path,
+    limits: &UnpackLimits,
+) -> Result<UnpackedPackage, UnpackError> {
+    unpack_checked(Stoppable { deb, stopped }, scratch, limits, |control| check_identity(control, locked))
         .map_err(|problem| UnpackError { package: locked.name.clone(), problem })
+}
+
+/// An archive that cannot be read any more once somebody has said so.
+struct Stoppable<'a> {
+    deb: VerifiedFile,
+    stopped: &'a AtomicBool,
+}
+
+impl Read for Stoppable<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if self.stopped.load(Ordering::Relaxed) {
+            return Err(io::Error::other("nobody waits for it any more"));
+        }
+        self.deb.read(buffer)
+    }
 }
 
 /// Reads only what `deb` says about itself, which is enough to plan with, and takes no time.

@@ -148,7 +148,9 @@ impl Image {
         let workers = std::thread::available_parallelism().map_or(2, usize::from);
         let (unpacker, packages) = Unpacker::start(&self.scratch, limits, workers, Urgency::Soon);
         unpacker.follow(&waves);
-        jobs.into_iter().for_each(|job| unpacker.push(job));
+        for job in jobs {
+            unpacker.push(job);
+        }
         drop(unpacker);
         let mut log = Log { started, last: (started, "start".to_owned()), spent: Vec::new() };
         let options = InstallOptions { scratch: self.scratch.clone(), epoch: 1_700_000_000 };

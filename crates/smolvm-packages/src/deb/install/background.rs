@@ -3,14 +3,16 @@
 use std::cmp::Reverse;
 use std::collections::HashMap;
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
 
 use smolvm_fetch::VerifiedFile;
 use smolvm_manifest::{LockedPackage, PackageLayer};
 
 use crate::deb::plan::Wave;
-use crate::deb::unpack::{UnpackError, UnpackLimits, UnpackedPackage, unpack};
+use crate::deb::unpack::{UnpackError, UnpackLimits, UnpackedPackage, unpack_unless};
 
 /// A package to unpack.
 #[derive(Debug)]
@@ -26,9 +28,18 @@ pub struct UnpackJob<K> {
 /// Threads that unpack what they are given: what is installed first comes first, and among that the largest, so that no thread
 /// is left with one at the end.
 ///
-/// Dropping it says that no more packages come: those that wait are still unpacked, unless the receiver is dropped too.
+/// Dropping it says that no more packages come: those that wait are still unpacked.
 #[derive(Debug)]
 pub struct Unpacker<K>(Arc<Queue<K>>);
+
+/// The packages, as they are done. Dropping it ends the work, and waits for that: nothing is written to the scratch folder
+/// afterwards.
+#[derive(Debug)]
+pub struct Unpacked<K> {
+    packages: Receiver<Result<UnpackedPackage, UnpackError>>,
+    workers: Vec<JoinHandle<()>>,
+    queue: Arc<Queue<K>>,
+}
 
 /// How much unpacking holds up. Whatever runs in the sandbox comes before all of it: scripts run one after the other.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -54,6 +65,8 @@ impl Urgency {
 struct Queue<K> {
     state: Mutex<State<K>>,
     changed: Condvar,
+    /// Whether nobody wants the packages any more.
+    stopped: AtomicBool,
 }
 
 #[derive(Debug)]
@@ -66,25 +79,20 @@ struct State<K> {
 }
 
 impl<K: Send + 'static> Unpacker<K> {
-    /// Starts `workers` threads that unpack into the scratch folder, and hand packages over as they are done. Each keeps its
-    /// clone of `scratch` until it ends.
-    pub fn start(
-        scratch: &(impl AsRef<Path> + Clone + Send + 'static),
-        limits: UnpackLimits,
-        workers: usize,
-        urgency: Urgency,
-    ) -> (Self, Receiver<Result<UnpackedPackage, UnpackError>>) {
+    /// Starts `workers` threads that unpack into the scratch folder.
+    pub fn start(scratch: &Path, limits: UnpackLimits, workers: usize, urgency: Urgency) -> (Self, Unpacked<K>) {
         let state = Mutex::new(State { jobs: Vec::new(), wave_of: HashMap::new(), complete: false });
-        let queue = Arc::new(Queue { state, changed: Condvar::new() });
-        let (sender, receiver) = channel();
-        for _ in 0..workers.max(1) {
-            let (queue, sender, scratch) = (Arc::clone(&queue), sender.clone(), scratch.clone());
+        let queue = Arc::new(Queue { state, changed: Condvar::new(), stopped: AtomicBool::new(false) });
+        let (sender, packages) = channel();
+        let workers = (0..workers.max(1)).map(|_| {
+            let (queue, sender, scratch) = (Arc::clone(&queue), sender.clone(), scratch.to_owned());
             std::thread::spawn(move || {
                 urgency.apply();
-                work(&queue, &sender, scratch.as_ref(), &limits);
-            });
-        }
-        (Self(queue), receiver)
+                work(&queue, &sender, &scratch, &limits);
+            })
+        });
+        let unpacked = Unpacked { packages, workers: workers.collect(), queue: Arc::clone(&queue) };
+        (Self(queue), unpacked)
     }
 
     /// Gives them one more package.
@@ -108,6 +116,28 @@ impl<K> Drop for Unpacker<K> {
     }
 }
 
+impl<K> Iterator for Unpacked<K> {
+    type Item = Result<UnpackedPackage, UnpackError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        self.packages.recv().ok()
+    }
+}
+
+impl<K> Drop for Unpacked<K> {
+    fn drop(&mut self) {
+        {
+            // Under the lock, so that nobody begins to wait just now.
+            let _state = self.queue.lock();
+            self.queue.stopped.store(true, Ordering::Relaxed);
+        }
+        self.queue.changed.notify_all();
+        for worker in self.workers.drain(..) {
+            let _ = worker.join();
+        }
+    }
+}
+
 fn work<K>(
     queue: &Queue<K>,
     sender: &Sender<Result<UnpackedPackage, UnpackError>>,
@@ -115,7 +145,7 @@ fn work<K>(
     limits: &UnpackLimits,
 ) {
     while let Some(UnpackJob { package, deb, held }) = queue.next() {
-        let unpacked = unpack(deb, &package, scratch, limits);
+        let unpacked = unpack_unless(&queue.stopped, deb, &package, scratch, limits);
         drop(held);
         if sender.send(unpacked).is_err() {
             break;
@@ -132,6 +162,9 @@ impl<K> Queue<K> {
     fn next(&self) -> Option<UnpackJob<K>> {
         let mut state = self.lock();
         loop {
+            if self.stopped.load(Ordering::Relaxed) {
+                return None;
+            }
             if let Some(job) = state.take() {
                 return Some(job);
             }
