@@ -5,12 +5,13 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use smolvm_engine::{EmbeddedEngine, Engine as _, Job};
+use smolvm_engine::Job;
 use smolvm_fetch::{FetchOptions, Fetcher};
 use smolvm_manifest::{LockedManifest, Manifest, load_bytes};
 use smolvm_store::{BuildKey, BuildLock, Image, Store};
 
 use crate::commit::{commit, described};
+use crate::engine::{self, EngineKind, engine_of};
 use crate::error::IoFailure;
 use crate::surroundings::HostSurroundings;
 use crate::{BuildError, BuildOptions, BuiltImage, Event, Events, Stage};
@@ -18,23 +19,39 @@ use crate::{BuildError, BuildOptions, BuiltImage, Event, Events, Stage};
 use crate::resolve::{self};
 use crate::{check_supported, full_disk, kernel, output, steps, work};
 
-/// The engine's part of the build key.
-const ENGINE: &str = "embedded";
-
 /// Builds the image that a Smolfile describes, or finds it in the store.
 ///
 /// Dropping the future stops the build; nothing of it is left behind but what was downloaded.
 pub async fn build(options: &BuildOptions, events: &Events) -> Result<BuiltImage, BuildError> {
-    let started = Instant::now();
     let manifest = load(options, events)?;
-    check_supported(&manifest).map_err(BuildError::input)?;
+    let engine = engine_of(&manifest, options.engine);
+    match build_with(engine, manifest.clone(), options, events).await {
+        Err(error) if engine::falls_back(engine, options.engine, &error) => {
+            events
+                .send(Event::Note(format!("building with Docker, since the embedded engine cannot run here: {error}")));
+            // Where there is no Docker either, the embedded engine's own trouble is the nearer one to mend.
+            engine::docker(options, &manifest.name).await.map_err(|_| error)?;
+            build_with(EngineKind::Docker, manifest, options, events).await
+        }
+        outcome => outcome,
+    }
+}
+
+async fn build_with(
+    engine: EngineKind,
+    manifest: Manifest,
+    options: &BuildOptions,
+    events: &Events,
+) -> Result<BuiltImage, BuildError> {
+    let started = Instant::now();
+    check_supported(&manifest, engine).map_err(BuildError::input)?;
     let sources = Sources::new(&manifest, options, events)?;
-    let locked = lock(manifest, options, &sources, events).await?;
-    let key = key(&locked);
+    let locked = lock(manifest, engine, options, &sources, events).await?;
+    let key = key(&locked, engine);
     let store = Store::open(&options.image_dir)?;
     let (image, cached) = match store.lookup(&key)? {
         Some(image) => (image, true),
-        None => make(locked.clone(), &key, &store, options, &sources, events).await?,
+        None => make(engine, locked.clone(), &key, &store, options, &sources, events).await?,
     };
     store.name(&image, &locked.manifest.name, options.host.now())?;
     let built = described(&image, &locked.manifest.name, cached, started.elapsed());
@@ -47,9 +64,10 @@ pub async fn build(options: &BuildOptions, events: &Events) -> Result<BuiltImage
 /// What a Smolfile means exactly: by its lock where that answers, else by the archives' indexes, and then the lock is written.
 pub async fn resolve(options: &BuildOptions, events: &Events) -> Result<LockedManifest, BuildError> {
     let manifest = load(options, events)?;
-    check_supported(&manifest).map_err(BuildError::input)?;
+    let engine = engine_of(&manifest, options.engine);
+    check_supported(&manifest, engine).map_err(BuildError::input)?;
     let sources = Sources::new(&manifest, options, events)?;
-    lock(manifest, options, &sources, events).await
+    lock(manifest, engine, options, &sources, events).await
 }
 
 /// Reads and validates a Smolfile.
@@ -108,25 +126,27 @@ impl Sources {
 /// The lock beside the manifest where it answers, else a new one.
 async fn lock(
     manifest: Manifest,
+    engine: EngineKind,
     options: &BuildOptions,
     sources: &Sources,
     events: &Events,
 ) -> Result<LockedManifest, BuildError> {
-    if let Some(lock) = resolve::read_lock(&manifest, options, events)? {
+    if let Some(lock) = resolve::read_lock(&manifest, engine, options, events)? {
         return LockedManifest::new(manifest, lock).map_err(BuildError::input);
     }
-    let resolving = resolve::resolve_now(manifest, options, &sources.fetcher, &sources.mirrors);
+    let resolving = resolve::resolve_now(manifest, engine, options, &sources.fetcher, &sources.mirrors, events);
     events.stage_async(Stage::Resolve, resolving).await
 }
 
 /// The hash of all that decides the image's bytes.
-fn key(locked: &LockedManifest) -> BuildKey {
-    let key = locked.key(ENGINE, &smolvm_render::digest());
+fn key(locked: &LockedManifest, engine: EngineKind) -> BuildKey {
+    let key = locked.key(engine.as_str(), &smolvm_render::digest());
     key.as_str().parse().expect("a build key is 64 hexadecimal digits")
 }
 
 /// Makes the image, unless another process did so while this one waited for its turn. Tells whether that was so.
 async fn make(
+    engine: EngineKind,
     locked: LockedManifest,
     key: &BuildKey,
     store: &Store,
@@ -151,14 +171,24 @@ async fn make(
     };
     // Held until a failure has been judged: with the folder, the disk would no longer be full.
     let _scratch = job.scratch.clone();
-    let image = assemble(job, store, turn, options).await.map_err(|error| full_disk::recognised(error, store))?;
+    let image =
+        assemble(engine, job, store, turn, options).await.map_err(|error| full_disk::recognised(error, store))?;
     Ok((image, false))
 }
 
 /// Root file system and kernel at the same time, then both into the store.
-async fn assemble(job: Job, store: &Store, turn: BuildLock, options: &BuildOptions) -> Result<Image, BuildError> {
+async fn assemble(
+    engine: EngineKind,
+    job: Job,
+    store: &Store,
+    turn: BuildLock,
+    options: &BuildOptions,
+) -> Result<Image, BuildError> {
     let (tree, kernel) = tokio::try_join!(
-        async { EmbeddedEngine.build(job.clone()).await.map_err(|error| steps::failure(error, &job.locked.manifest)) },
+        async {
+            let built = engine::run(engine, job.clone(), options).await;
+            built.map_err(|error| steps::failure(error, &job.locked.manifest))
+        },
         kernel::prepare(&job),
     )?;
     commit(store.clone(), turn, job, tree, kernel, options.host.now()).await

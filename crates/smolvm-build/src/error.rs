@@ -1,7 +1,7 @@
 //! Why a build failed, and whose business that is.
 
 use miette::Diagnostic;
-use smolvm_engine::EngineError;
+use smolvm_engine::{DockerFault, EngineError};
 use smolvm_fetch::{FetchError, IndexError};
 use smolvm_manifest::Manifest;
 use smolvm_packages::deb::install::InstallError;
@@ -48,6 +48,11 @@ impl BuildError {
     /// A failure of the host.
     pub(crate) fn host(diagnostic: impl Diagnostic + Send + Sync + 'static) -> Self {
         Self::new(FailureClass::Host, diagnostic)
+    }
+
+    /// An engine's failure that no part of the Smolfile is to be shown for.
+    pub(crate) fn of_engine(error: EngineError) -> Self {
+        Self::new(class_of(&error), error)
     }
 
     /// A task of ours that did not come to its end.
@@ -152,6 +157,11 @@ pub(crate) fn class_of(error: &EngineError) -> FailureClass {
         EngineError::Unpack(error) | EngineError::Install(InstallError::Unpack(error)) => class_of_unpack(error),
         EngineError::Sandbox(error) | EngineError::Install(InstallError::Sandbox(error)) => class_of_sandbox(error),
         EngineError::Edit(_) | EngineError::Account(_) | EngineError::Wanted(_) => FailureClass::Input,
+        EngineError::Docker(error) => match error.fault() {
+            DockerFault::Build => FailureClass::Build,
+            DockerFault::Input => FailureClass::Input,
+            DockerFault::Host => FailureClass::Host,
+        },
         EngineError::Scratch(_) | EngineError::Install(InstallError::Write { .. }) => FailureClass::Host,
         _ => FailureClass::Build,
     }

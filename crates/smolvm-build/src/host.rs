@@ -5,6 +5,7 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
+use smolvm_engine::DockerPlaces;
 use smolvm_fetch::{AptSource, SourcesFormat, apt_sources};
 use smolvm_manifest::{Arch, Family};
 
@@ -67,6 +68,21 @@ impl Host {
             (Some(folder), _) => Some(Path::new(folder).join("smolvm/config.yaml")),
             (None, Some(home)) => Some(home.join(".config/smolvm/config.yaml")),
             (None, None) => None,
+        }
+    }
+
+    /// What says where a Docker daemon is.
+    pub fn docker_places(&self) -> DockerPlaces {
+        let text = |name: &str| self.variable(name).map(|value| value.to_string_lossy().into_owned());
+        let folder = |name: &str| self.variable(name).map(PathBuf::from);
+        DockerPlaces {
+            docker_host: text("DOCKER_HOST"),
+            context: text("DOCKER_CONTEXT"),
+            config_folder: folder("DOCKER_CONFIG").or_else(|| Some(self.home()?.join(".docker"))),
+            home: self.home().map(Path::to_owned),
+            runtime_folder: folder("XDG_RUNTIME_DIR"),
+            search_path: self.variable("PATH").cloned(),
+            classic_builder: text("DOCKER_BUILDKIT").as_deref() == Some("0"),
         }
     }
 

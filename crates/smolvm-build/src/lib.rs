@@ -2,6 +2,7 @@
 
 mod build;
 mod commit;
+mod engine;
 mod error;
 mod files;
 mod full_disk;
@@ -17,9 +18,10 @@ mod unsupported;
 mod work;
 
 pub use build::{build, load, resolve};
+pub use engine::{EngineKind, engine_of};
 pub use error::{BuildError, FailureClass};
 pub use host::Host;
-pub use options::{BuildOptions, BuiltImage, BuiltLayer};
+pub use options::{BuildOptions, BuiltImage, BuiltLayer, EngineChoice};
 pub use smolvm_engine::{Event, Events, Stage};
 pub use smolvm_fetch::{Retries, Timeouts};
 pub use unsupported::check_supported;

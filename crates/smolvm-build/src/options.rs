@@ -19,6 +19,8 @@ pub struct BuildOptions {
     pub cache_dir: PathBuf,
     /// Also put kernel, initrd, root file system and a run configuration here.
     pub output: Option<PathBuf>,
+    /// Which engine builds.
+    pub engine: EngineChoice,
     /// Use the download cache alone.
     pub offline: bool,
     /// How often a mirror is asked before the next one is, or the build fails.
@@ -38,6 +40,7 @@ impl BuildOptions {
             image_dir: host.image_dir(),
             cache_dir: host.cache_dir(),
             output: None,
+            engine: EngineChoice::Auto,
             offline: false,
             retries: Retries::default(),
             timeouts: Timeouts::default(),
@@ -49,6 +52,18 @@ impl BuildOptions {
     pub fn lock_path(&self) -> PathBuf {
         self.smolfile.with_extension("lock")
     }
+}
+
+/// Who builds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum EngineChoice {
+    /// The embedded engine where it can: a Debian or Ubuntu base, on Linux with user namespaces. Docker elsewhere.
+    #[default]
+    Auto,
+    /// smolvm itself.
+    Embedded,
+    /// A Docker daemon.
+    Docker,
 }
 
 /// A bootable image.

@@ -1,6 +1,7 @@
 //! A manifest's lock: the one beside it where that answers, else a new one from the signed indexes.
 
 use miette::Diagnostic;
+use smolvm_engine::SeenImage;
 use smolvm_fetch::{BuiltInArchive, Config, Fetcher, MirrorInputs, Mirrors};
 use smolvm_manifest::{
     Base, Distro, KernelChoice, KernelSource, Lock, LockedManifest, Manifest, Modules, Repository, question,
@@ -12,6 +13,7 @@ use smolvm_packages::deb::universe::Universe;
 use thiserror::Error;
 use tokio::task::spawn_blocking;
 
+use crate::engine::{self, EngineKind};
 use crate::error::IoFailure;
 use crate::{BuildError, BuildOptions, Event, Events, Host, indexes};
 
@@ -21,6 +23,7 @@ const DEBIAN_KERNEL: Distro = Distro::DebianTrixie;
 /// The lock beside the manifest, if there is one and it answers what the manifest asks.
 pub(crate) fn read_lock(
     manifest: &Manifest,
+    engine: EngineKind,
     options: &BuildOptions,
     events: &Events,
 ) -> Result<Option<Lock>, BuildError> {
@@ -34,8 +37,18 @@ pub(crate) fn read_lock(
             return Err(BuildError::input(IoFailure { doing, error, help }));
         }
     };
-    let lock = Lock::parse(&path.display().to_string(), &text).map_err(BuildError::input)?;
+    let mut lock = Lock::parse(&path.display().to_string(), &text).map_err(BuildError::input)?;
     if lock.question == question(manifest) {
+        match engine {
+            EngineKind::Docker if lock.base_image.is_none() => {
+                let path = path.display();
+                events.send(Event::Note(format!("`{path}` names no Docker image: looking at it, and resolving again")));
+                return Ok(None);
+            }
+            EngineKind::Docker => {}
+            // It decides nothing of what the embedded engine makes.
+            EngineKind::Embedded => lock.base_image = None,
+        }
         return Ok(Some(lock));
     }
     events.send(Event::Note(format!(
@@ -49,22 +62,26 @@ pub(crate) fn read_lock(
 /// Resolves a manifest against the signed indexes of today, and writes the lock.
 pub(crate) async fn resolve_now(
     manifest: Manifest,
+    engine: EngineKind,
     options: &BuildOptions,
     fetcher: &Fetcher,
     mirrors: &Mirrors,
+    events: &Events,
 ) -> Result<LockedManifest, BuildError> {
     let release = release_of(&manifest);
     let now = options.host.unix_time();
-    let sources = indexes::sources(release, &manifest.repositories)?;
-    let foreign_kernel = kernel_release(&manifest).filter(|kernel| kernel.distro != release.distro);
-    let (own, foreign) = tokio::try_join!(
-        indexes::read(sources, manifest.arch, fetcher, mirrors, now),
+    let kernel = kernel_release(&manifest);
+    let foreign_kernel = Some(kernel).filter(|kernel| release.is_none_or(|own| kernel.distro != own.distro));
+    if release.is_none() && manifest.kernel == KernelChoice::Auto {
+        events.send(Event::Note("the kernel is Debian's, which boots any root file system".to_owned()));
+    }
+    let (own, foreign, base_image) = tokio::try_join!(
+        own_indexes(release, &manifest, fetcher, mirrors, now),
         kernel_indexes(foreign_kernel, &manifest, fetcher, mirrors, now),
+        base_image(engine, &manifest, options, events),
     )?;
-    let (lock, manifest) =
-        spawn_blocking(move || choose(&manifest, release, own, foreign).map(|lock| (lock, manifest)))
-            .await
-            .map_err(BuildError::panicked)??;
+    let choosing = move || choose(&manifest, release, own, foreign, base_image).map(|lock| (lock, manifest));
+    let (lock, manifest) = spawn_blocking(choosing).await.map_err(BuildError::panicked)??;
     let path = options.lock_path();
     crate::files::write_whole(&path, lock.to_text().as_bytes()).map_err(|error| {
         let doing = format!("writing the lock `{}`", path.display());
@@ -76,6 +93,23 @@ pub(crate) async fn resolve_now(
 
 type Indexes = Vec<(smolvm_packages::deb::in_release::SignedRelease, Vec<smolvm_packages::deb::index::PackageIndex>)>;
 
+/// The indexes of the base, where smolvm resolves its packages.
+async fn own_indexes(
+    release: Option<&'static Release>,
+    manifest: &Manifest,
+    fetcher: &Fetcher,
+    mirrors: &Mirrors,
+    now: i64,
+) -> Result<Indexes, BuildError> {
+    match release {
+        Some(release) => {
+            let sources = indexes::sources(release, &manifest.repositories)?;
+            indexes::read(sources, manifest.arch, fetcher, mirrors, now).await
+        }
+        None => Ok(Vec::new()),
+    }
+}
+
 async fn kernel_indexes(
     kernel: Option<&'static Release>,
     manifest: &Manifest,
@@ -85,31 +119,65 @@ async fn kernel_indexes(
 ) -> Result<Indexes, BuildError> {
     match kernel {
         Some(release) => {
-            let sources = indexes::sources(release, &manifest.repositories)?;
+            // Those that name an archive of the kernel's release replace it; all others are the base's.
+            let is_archive = |name: &str| release.archives.iter().any(|archive| archive.name == name);
+            let replacing: Vec<Repository> =
+                manifest.repositories.iter().filter(|entry| is_archive(&entry.name)).cloned().collect();
+            let sources = indexes::sources(release, &replacing)?;
             indexes::read(sources, manifest.arch, fetcher, mirrors, now).await
         }
         None => Ok(Vec::new()),
     }
 }
 
+/// What the base is in Docker, where Docker builds.
+async fn base_image(
+    engine: EngineKind,
+    manifest: &Manifest,
+    options: &BuildOptions,
+    events: &Events,
+) -> Result<Option<SeenImage>, BuildError> {
+    if engine == EngineKind::Embedded {
+        return Ok(None);
+    }
+    let docker = engine::docker(options, &manifest.name).await?;
+    let seen = docker.look_at(engine::reference(manifest), manifest.arch, events).await;
+    seen.map(Some).map_err(|error| BuildError::of_engine(error.into()))
+}
+
 /// Chooses packages and kernel.
-fn choose(manifest: &Manifest, release: &Release, own: Indexes, foreign: Indexes) -> Result<Lock, BuildError> {
-    let epoch = own.iter().map(|(release, _)| release.date).max().unwrap_or(0);
+fn choose(
+    manifest: &Manifest,
+    release: Option<&'static Release>,
+    own: Indexes,
+    foreign: Indexes,
+    base_image: Option<SeenImage>,
+) -> Result<Lock, BuildError> {
+    // A base that smolvm does not resolve is as old as its image.
+    let made = base_image.as_ref().filter(|_| release.is_none()).map(|seen| seen.created);
+    let epoch = own.iter().map(|(release, _)| release.date).chain(made).max().unwrap_or(0);
     let indexes = own.iter().chain(&foreign).map(|(release, _)| release.locked()).collect();
     let packages_of = |indexes: Indexes| {
         Universe::new(manifest.arch, indexes.into_iter().flat_map(|(_, packages)| packages).collect())
     };
     let universe = packages_of(own);
-    let request = Request {
-        base: true,
-        implied: if manifest.ssh.is_some() { release.ssh_packages } else { &[] },
-        packages: &manifest.packages,
+    let packages = match release {
+        Some(release) => {
+            let request = Request {
+                base: true,
+                implied: if manifest.ssh.is_some() { release.ssh_packages } else { &[] },
+                packages: &manifest.packages,
+            };
+            let chosen = resolve(&universe, &request).map_err(|error| unsatisfiable(manifest, &error))?;
+            chosen.into_iter().map(|chosen| locked(&universe, chosen)).collect()
+        }
+        // Docker's base resolves them by itself.
+        None => Vec::new(),
     };
-    let chosen = resolve(&universe, &request).map_err(|error| unsatisfiable(manifest, &error))?;
-    let packages = chosen.into_iter().map(|chosen| locked(&universe, chosen)).collect();
 
     let from = match manifest.kernel {
         KernelChoice::Debian => KernelSource::Debian,
+        _ if release.is_none() => KernelSource::Debian,
         _ => KernelSource::Distro,
     };
     let modules = match manifest.kernel {
@@ -118,9 +186,10 @@ fn choose(manifest: &Manifest, release: &Release, own: Indexes, foreign: Indexes
     };
     let foreign_universe = (!foreign.is_empty()).then(|| packages_of(foreign));
     let kernel_universe = foreign_universe.as_ref().unwrap_or(&universe);
-    let kernel_release = kernel_release(manifest).unwrap_or(release);
+    let kernel_release = kernel_release(manifest);
     let kernel = resolve_kernel(kernel_universe, kernel_release, from, modules).map_err(BuildError::build)?;
-    Ok(Lock { version: Lock::VERSION, question: question(manifest), epoch, indexes, packages, kernel })
+    let base_image = base_image.map(|seen| seen.image);
+    Ok(Lock { version: Lock::VERSION, question: question(manifest), epoch, indexes, packages, kernel, base_image })
 }
 
 /// The problems of a set that cannot be, each at the line that asks for it.
@@ -156,8 +225,11 @@ pub(crate) fn mirrors(manifest: &Manifest, options: &BuildOptions) -> Result<Mir
         }
         _ => Config::default(),
     };
-    let mut releases = vec![release_of(manifest)];
-    releases.extend(kernel_release(manifest).filter(|kernel| kernel.distro != releases[0].distro));
+    let mut releases: Vec<&Release> = release_of(manifest).into_iter().collect();
+    let kernel = kernel_release(manifest);
+    if releases.iter().all(|release| release.distro != kernel.distro) {
+        releases.push(kernel);
+    }
     let suites: Vec<Vec<&str>> = releases
         .iter()
         .flat_map(|release| release.archives.iter().map(move |archive| (release, archive.name)))
@@ -191,21 +263,17 @@ fn is_replaced(archive: &str, repositories: &[Repository]) -> bool {
     repositories.iter().any(|repository| repository.name == archive && !repository.signed_by.is_empty())
 }
 
-/// The table's row for the base.
-fn release_of(manifest: &Manifest) -> &'static Release {
+/// The table's row for the base; bases that only Docker can start from have none.
+fn release_of(manifest: &Manifest) -> Option<&'static Release> {
     match &manifest.base {
         Base::Distro(distro) => release(*distro),
         Base::Image(_) => None,
     }
-    .expect("`check_supported` lets only bases of the deb world pass")
 }
 
-/// The release whose kernel is taken, where that is not simply the base's.
-fn kernel_release(manifest: &Manifest) -> Option<&'static Release> {
-    let base = release_of(manifest);
-    match manifest.kernel {
-        KernelChoice::Debian if base.family() == smolvm_manifest::Family::Debian => Some(base),
-        KernelChoice::Debian => release(DEBIAN_KERNEL),
-        _ => Some(base),
-    }
+/// The release whose kernel is taken: the base's own, or Debian's.
+fn kernel_release(manifest: &Manifest) -> &'static Release {
+    let own = release_of(manifest)
+        .filter(|base| manifest.kernel != KernelChoice::Debian || base.family() == smolvm_manifest::Family::Debian);
+    own.or_else(|| release(DEBIAN_KERNEL)).expect("Debian's releases are in the table")
 }

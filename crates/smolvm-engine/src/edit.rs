@@ -7,8 +7,8 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use miette::Diagnostic;
-use smolvm_manifest::User;
-use smolvm_render::{FileStep, Step};
+use smolvm_manifest::{LocalKind, User};
+use smolvm_render::{Content, FileStep, Step};
 use smolvm_rootfs::{Inode, Kind, RootTree, TreeError};
 use thiserror::Error;
 
@@ -47,6 +47,19 @@ pub enum EditError {
 impl Editor {
     pub(crate) fn new(epoch: i64, staging: &Path) -> Self {
         Self { epoch, staging: staging.to_owned(), staged: 0, kept: BTreeSet::new() }
+    }
+
+    /// Takes the paths of a file step, which somebody else has placed, for ones that the Smolfile put there.
+    pub(crate) fn keep(&mut self, tree: &RootTree, file: &FileStep) -> Result<(), EditError> {
+        let target = tree.place(&file.target)?;
+        match &file.content {
+            Content::Bytes(_) => drop(self.kept.insert(target)),
+            Content::Local(source) => {
+                let names = source.entries.iter().filter(|entry| !matches!(entry.kind, LocalKind::Directory));
+                self.kept.extend(names.map(|entry| files::join(&target, &entry.path)));
+            }
+        }
+        Ok(())
     }
 
     /// Applies a step, or tells that it is one that needs a sandbox.

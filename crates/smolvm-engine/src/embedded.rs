@@ -2,20 +2,19 @@
 
 mod cancel;
 mod materialise;
-mod output;
 mod packages;
 mod step;
 
 use smolvm_manifest::RunStep;
 use smolvm_render::{Layer, Step};
-use smolvm_rootfs::{Inode, Kind, RootTree};
+use smolvm_rootfs::RootTree;
 use smolvm_sandbox::{Network, SandboxOptions, Session};
 use tokio::task::spawn_blocking;
 
 use self::cancel::Cancellation;
 use crate::edit::{Accounts, Editor};
+use crate::finish::finish;
 use crate::job::{Engine, Job};
-use crate::volatile::remove_traces;
 use crate::{EngineError, Event, Stage};
 
 /// Builds on Linux with nothing but user namespaces.
@@ -69,12 +68,7 @@ impl Assembly {
         }
         session.close();
 
-        remove_traces(&mut tree, &self.editor.kept);
-        self.edit(&mut tree, &[Layer::Identity])?;
-        add_static_devices(&mut tree, self.job.epoch())?;
-        Accounts::read(&tree)?.write(&mut tree, self.job.epoch())?;
-        tree.clamp_times(self.job.epoch());
-        Ok(tree)
+        finish(tree, &mut self.editor, &self.job)
     }
 
     fn edit(&mut self, tree: &mut RootTree, layers: &[Layer]) -> Result<(), EngineError> {
@@ -130,40 +124,4 @@ impl Assembly {
 /// The account files as they are in the sandbox.
 fn accounts(session: &mut Session) -> Result<Accounts, EngineError> {
     Ok(Accounts::read_by(|path| session.read(path).map(Option::unwrap_or_default))?)
-}
-
-/// The nodes that a kernel without devtmpfs, or a program that runs before it is mounted, needs. They are data: nobody has to
-/// be root to put them into an image. Numbers: Linux, Documentation/admin-guide/devices.txt.
-fn add_static_devices(tree: &mut RootTree, epoch: i64) -> Result<(), EngineError> {
-    const NODES: [(&str, u32, u32, u32); 8] = [
-        ("console", 0o600, 5, 1),
-        ("full", 0o666, 1, 7),
-        ("null", 0o666, 1, 3),
-        ("ptmx", 0o666, 5, 2),
-        ("random", 0o666, 1, 8),
-        ("tty", 0o666, 5, 0),
-        ("urandom", 0o666, 1, 9),
-        ("zero", 0o666, 1, 5),
-    ];
-    const LINKS: [(&str, &str); 4] = [
-        ("fd", "/proc/self/fd"),
-        ("stdin", "/proc/self/fd/0"),
-        ("stdout", "/proc/self/fd/1"),
-        ("stderr", "/proc/self/fd/2"),
-    ];
-    let mut nodes: Vec<(String, Kind, u32)> = Vec::new();
-    for (name, mode, major, minor) in NODES {
-        nodes.push((format!("dev/{name}"), Kind::CharDevice { major, minor }, mode));
-    }
-    for (name, target) in LINKS {
-        nodes.push((format!("dev/{name}"), Kind::Symlink(target.to_owned()), 0o777));
-    }
-    for folder in ["dev/pts", "dev/shm"] {
-        nodes.push((folder.to_owned(), Kind::Directory, 0o755));
-    }
-    for (path, kind, mode) in nodes {
-        tree.create_parents(&path, epoch)?;
-        tree.insert(&path, Inode::new(kind, mode, 0, 0, epoch))?;
-    }
-    Ok(())
 }

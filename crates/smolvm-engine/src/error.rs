@@ -8,6 +8,7 @@ use smolvm_rootfs::TreeError;
 use smolvm_sandbox::{CommandStatus, SandboxError};
 use thiserror::Error;
 
+use crate::docker::DockerError;
 use crate::edit::{AccountError, EditError};
 
 /// Why an engine could not build.
@@ -30,6 +31,10 @@ pub enum EngineError {
     #[error(transparent)]
     #[diagnostic(transparent)]
     Sandbox(#[from] SandboxError),
+    /// Docker.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Docker(#[from] DockerError),
     /// A user or file could not be put into the tree.
     #[error(transparent)]
     #[diagnostic(transparent)]

@@ -20,6 +20,8 @@ pub enum Stage {
     Install,
     /// Running the Smolfile's run steps.
     Run,
+    /// A Docker daemon's build, and reading its result.
+    Docker,
     /// Taking the kernel from its package and building the initrd.
     Kernel,
     /// Writing the root file system.
@@ -37,6 +39,7 @@ impl Stage {
             Self::Fetch => "fetching packages",
             Self::Install => "installing packages",
             Self::Run => "running steps",
+            Self::Docker => "building with Docker",
             Self::Kernel => "preparing the kernel",
             Self::Write => "writing the root file system",
             Self::Commit => "storing the image",
@@ -51,6 +54,7 @@ impl Stage {
             Self::Fetch => "fetch",
             Self::Install => "install",
             Self::Run => "run",
+            Self::Docker => "docker",
             Self::Kernel => "kernel",
             Self::Write => "write",
             Self::Commit => "commit",

@@ -66,6 +66,11 @@ impl Address {
         joined
     }
 
+    /// As a program in a build may be told it: without credentials, which would stay in a layer.
+    pub fn plain(&self) -> String {
+        self.url.to_string()
+    }
+
     /// Whether a path can be added to it.
     pub(crate) fn is_folder(&self) -> bool {
         self.url.query().is_none() && self.url.fragment().is_none()

@@ -34,7 +34,8 @@ pub use document::Document;
 pub use key::{BuildKey, NotABuildKey, question};
 pub use load::{Loaded, load, load_bytes};
 pub use lock::{
-    KernelSource, Lock, LockError, LockedIndex, LockedKernel, LockedManifest, LockedPackage, PackageLayer, StaleLock,
+    ImageTools, KernelSource, Lock, LockError, LockedImage, LockedIndex, LockedKernel, LockedManifest, LockedPackage,
+    PackageLayer, StaleLock,
 };
 pub use manifest::{
     Arch, FileContent, FileEntry, KernelChoice, LocalEntry, LocalKind, LocalSource, Manifest, Modules, Owner,

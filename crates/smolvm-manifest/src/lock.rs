@@ -1,5 +1,7 @@
 //! Smolfile.lock: everything that is needed to get the same bytes again.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 mod text;
@@ -54,6 +56,9 @@ pub struct Lock {
     pub packages: Vec<LockedPackage>,
     /// The kernel and what its initrd needs.
     pub kernel: LockedKernel,
+    /// The Docker image that the Docker engine starts from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub base_image: Option<LockedImage>,
 }
 
 impl Lock {
@@ -119,6 +124,57 @@ pub struct LockedKernel {
     pub packages: Vec<LockedPackage>,
     /// The package that holds the static busybox of the initrd.
     pub busybox: LockedPackage,
+}
+
+/// A Docker image, exactly, and what of it enters the guest.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LockedImage {
+    /// As the Smolfile spells it: `node:22-bookworm-slim`.
+    pub reference: String,
+    /// `sha256:` and 64 hexadecimal digits: of the registry's manifest, or of the image itself where it never was in a registry.
+    pub digest: String,
+    /// Whether the digest is that of a registry's manifest, by which every machine can pull it.
+    pub in_registry: bool,
+    /// What installs packages in it.
+    pub tools: ImageTools,
+    /// Its ENV.
+    pub env: BTreeMap<String, String>,
+    /// Its USER; empty means root.
+    pub user: String,
+    /// Its WORKDIR; empty means `/`.
+    pub workdir: String,
+    /// Its ENTRYPOINT.
+    pub entrypoint: Vec<String>,
+    /// Its CMD.
+    pub cmd: Vec<String>,
+}
+
+/// The package manager of a Docker image.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ImageTools {
+    /// apt, with dpkg and shadow-utils.
+    Apt,
+    /// apk, with busybox.
+    Apk,
+    /// None that smolvm knows.
+    None,
+}
+
+impl LockedImage {
+    /// How a Dockerfile names it, so that no other one is meant.
+    pub fn pinned(&self) -> String {
+        if !self.in_registry {
+            return self.reference.clone();
+        }
+        // A colon in the last part begins a tag; before that, a port.
+        let untagged = self.reference.split('@').next().unwrap_or_default();
+        let (folder, name) = untagged.rsplit_once('/').map_or(("", untagged), |(folder, name)| (folder, name));
+        let name = name.split(':').next().unwrap_or_default();
+        let slash = if folder.is_empty() { "" } else { "/" };
+        format!("{folder}{slash}{name}@{}", self.digest)
+    }
 }
 
 /// Where a kernel comes from.

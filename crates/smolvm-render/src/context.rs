@@ -23,8 +23,13 @@ pub struct PlannedFile {
 pub enum PlannedContent {
     /// A file with these bytes.
     Bytes(Vec<u8>),
-    /// A copy of this file of the building machine.
-    Local(PathBuf),
+    /// A copy of a file of the building machine.
+    Local {
+        /// Where it is.
+        path: PathBuf,
+        /// What it held when the Smolfile was read: blake3, hex.
+        blake3: String,
+    },
     /// A folder.
     Directory,
     /// A symbolic link.
@@ -78,12 +83,13 @@ fn local_files(path: &str, source: &LocalSource, mode: Option<u32>) -> Vec<Plann
             let local = if is_source { source.root.clone() } else { source.root.join(&entry.path) };
             let (content, usual_mode) = match &entry.kind {
                 LocalKind::Directory => (PlannedContent::Directory, 0o755),
-                LocalKind::File { executable, .. } => {
-                    (PlannedContent::Local(local), if *executable { 0o755 } else { 0o644 })
+                LocalKind::File { executable, blake3, .. } => {
+                    let content = PlannedContent::Local { path: local, blake3: blake3.clone() };
+                    (content, if *executable { 0o755 } else { 0o644 })
                 }
                 LocalKind::Symlink { target } => (PlannedContent::Symlink(target.clone()), 0o777),
             };
-            let is_file = matches!(content, PlannedContent::Local(_));
+            let is_file = matches!(content, PlannedContent::Local { .. });
             PlannedFile {
                 path: if is_source { path.to_owned() } else { format!("{path}/{}", entry.path) },
                 content,

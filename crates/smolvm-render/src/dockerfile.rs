@@ -1,19 +1,27 @@
 //! The steps in Docker's spelling.
 
 use serde::Serialize;
-use smolvm_manifest::{Distro, Family, LocalKind, LockedManifest, LockedPackage, RunStep, User};
+use smolvm_manifest::{
+    Distro, ImageTools, LocalKind, LockedManifest, LockedPackage, Manifest, PackageRequest, RunStep, User,
+};
 
 use crate::context::context_path;
 use crate::error::RenderError;
+use crate::foundation::Foundation;
 use crate::quote::shell;
 use crate::step::{Content, FileStep, Step};
 use crate::templates::{DOCKERFILE, fill};
 
 /// The Dockerfile's text. It needs nothing that BuildKit of Docker 20.10 or, without secrets and steps without a
 /// network, the classic builder lacks: modes travel in the context, not in `COPY --chmod`.
-pub(crate) fn dockerfile(locked: &LockedManifest, distro: Distro, steps: &[Step]) -> Result<String, RenderError> {
+pub(crate) fn dockerfile(
+    locked: &LockedManifest,
+    foundation: &Foundation<'_>,
+    steps: &[Step],
+) -> Result<String, RenderError> {
     let manifest = &locked.manifest;
-    let mut accounts = first_accounts(distro);
+    let tools = foundation.tools;
+    let mut accounts = first_accounts(foundation.distro);
     let mut files = Vec::new();
     let mut run = Vec::new();
     let mut sources = Vec::new();
@@ -28,8 +36,10 @@ pub(crate) fn dockerfile(locked: &LockedManifest, distro: Distro, steps: &[Step]
     for (index, step) in steps.iter().enumerate() {
         match step {
             Step::InstallPackages { .. } => {}
-            Step::SetPassword { user, hash } => accounts.push(set_password(distro, user, hash.as_deref())),
-            Step::CreateUser(user) => accounts.push(create_user(distro, user)),
+            // An image without a known package manager may have no program for it; the tree's own edit does it then.
+            Step::SetPassword { .. } if tools == ImageTools::None => {}
+            Step::SetPassword { user, hash } => accounts.push(set_password(tools, user, hash.as_deref())),
+            Step::CreateUser(user) => accounts.push(create_user(tools, user)),
             Step::PlaceFile(file) => files.push(CopyLine::new(&context_path(steps, index), file)),
             Step::Run(step) => run.push(RunLine::new(step, &users)),
             Step::WriteIdentity(file) => {
@@ -41,12 +51,17 @@ pub(crate) fn dockerfile(locked: &LockedManifest, distro: Distro, steps: &[Step]
         }
     }
     let mut packages: Vec<String> =
-        locked.lock.packages.iter().map(|package| pinned(package, manifest.arch.as_str(), distro)).collect();
+        locked.lock.packages.iter().map(|package| pinned(package, manifest.arch.as_str())).collect();
+    if packages.is_empty() {
+        packages = requested(manifest, tools);
+    }
     packages.sort();
     let values = DockerfileValues {
         name: &manifest.name,
-        from: distro.name(),
-        alpine: distro.family() == Family::Alpine,
+        from: &foundation.from,
+        foreign: foundation.image.is_some(),
+        path: foundation.path(),
+        alpine: tools == ImageTools::Apk,
         sources,
         packages,
         accounts,
@@ -61,6 +76,9 @@ pub(crate) fn dockerfile(locked: &LockedManifest, distro: Distro, steps: &[Step]
 struct DockerfileValues<'a> {
     name: &'a str,
     from: &'a str,
+    /// Whether the base is an image of somebody else's, with a USER, a WORKDIR and a SHELL of its own.
+    foreign: bool,
+    path: Option<String>,
     alpine: bool,
     /// Where packages come from.
     sources: Vec<CopyLine>,
@@ -138,38 +156,59 @@ impl RunLine {
     }
 }
 
-fn pinned(package: &LockedPackage, arch: &str, distro: Distro) -> String {
-    if distro.family() != Family::Alpine && package.arch != arch && package.arch != "all" {
+/// What the Smolfile asks for, and SSH needs, where nobody but the base's own package manager resolves it.
+fn requested(manifest: &Manifest, tools: ImageTools) -> Vec<String> {
+    let implied: &[&str] = match (tools, &manifest.ssh) {
+        (_, None) | (ImageTools::None, _) => &[],
+        (ImageTools::Apt, Some(_)) => &["openssh-server", "iproute2"],
+        (ImageTools::Apk, Some(_)) => &["openssh", "iproute2"],
+    };
+    let spelled = |request: &PackageRequest| match &request.version {
+        // apk's word for "any version that begins so".
+        Some(version) if tools == ImageTools::Apk && version.contains('*') => {
+            format!("{}=~{}", request.name, version.trim_end_matches(['*', '.']))
+        }
+        _ => request.to_string(),
+    };
+    let mut packages: Vec<String> = manifest.packages.iter().map(spelled).collect();
+    packages.extend(implied.iter().map(|&name| name.to_owned()));
+    packages.sort();
+    packages.dedup();
+    packages
+}
+
+fn pinned(package: &LockedPackage, arch: &str) -> String {
+    if package.arch != arch && package.arch != "all" {
         return format!("{}:{}={}", package.name, package.arch, package.version);
     }
     format!("{}={}", package.name, package.version)
 }
 
 /// Docker's Ubuntu image has a user of its own at number 1000, which the packages do not make.
-fn first_accounts(distro: Distro) -> Vec<String> {
+fn first_accounts(distro: Option<Distro>) -> Vec<String> {
     match distro {
-        Distro::Ubuntu2404 => {
+        Some(Distro::Ubuntu2404) => {
             vec!["if getent passwd ubuntu >/dev/null; then userdel --remove ubuntu 2>/dev/null; fi".to_owned()]
         }
         _ => Vec::new(),
     }
 }
 
-fn set_password(distro: Distro, user: &str, hash: Option<&str>) -> String {
+fn set_password(tools: ImageTools, user: &str, hash: Option<&str>) -> String {
     let hash = hash.unwrap_or("*");
-    if distro.family() == Family::Alpine {
+    if tools != ImageTools::Apt {
         format!("printf '%s\\n' {} | chpasswd -e", shell(&format!("{user}:{hash}")))
     } else {
         format!("usermod --password {} {}", shell(hash), shell(user))
     }
 }
 
-fn create_user(distro: Distro, user: &User) -> String {
+fn create_user(tools: ImageTools, user: &User) -> String {
     let name = shell(&user.name);
     let uid = user.uid.unwrap_or_default();
     let (shell_path, home) = (shell(&user.shell), shell(&user.home));
     let mut commands = Vec::new();
-    if distro.family() == Family::Alpine {
+    if tools != ImageTools::Apt {
         commands.push(format!("addgroup -g {uid} {name}"));
         commands.push(format!("adduser -D -u {uid} -G {name} -s {shell_path} -h {home} {name}"));
         commands.extend(user.groups.iter().map(|group| format!("addgroup {name} {}", shell(group))));
@@ -185,6 +224,6 @@ fn create_user(distro: Distro, user: &User) -> String {
     }
     // Each distribution has its own idea of it.
     commands.push(format!("chmod 0755 {home}"));
-    commands.push(set_password(distro, &user.name, user.password_hash.as_deref()));
+    commands.push(set_password(tools, &user.name, user.password_hash.as_deref()));
     commands.join(" && ")
 }

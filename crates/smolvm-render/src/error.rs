@@ -6,11 +6,11 @@ use thiserror::Error;
 /// Why a manifest cannot become a recipe.
 #[derive(Debug, Clone, PartialEq, Eq, Error, Diagnostic)]
 pub enum RenderError {
-    /// The base is a Docker image.
-    #[error("`base: {{image: {reference}}}` starts from a Docker image, which is not supported yet")]
+    /// The base is a Docker image of which the lock says nothing.
+    #[error("`base: {{image: {reference}}}` starts from a Docker image that has not been looked at yet")]
     #[diagnostic(
         code(smolvm::render::image_base),
-        help("Start from a distribution that smolvm installs by itself, for example `base: debian:bookworm`.")
+        help("Run `smolvm build` first, with Docker running: the lock then says what is in the image.")
     )]
     ImageBase {
         /// The image as written.
@@ -30,6 +30,17 @@ pub enum RenderError {
         character: &'static str,
         /// Where the value would have to stand, in words.
         place: &'static str,
+    },
+
+    /// Package sources for an image whose own ones are not known.
+    #[error("`repositories` cannot be added to the Docker image `{reference}`, which is Alpine's")]
+    #[diagnostic(
+        code(smolvm::render::image_repositories),
+        help("Use `base: alpine:3.22`, or place the whole of /etc/apk/repositories with `files`.")
+    )]
+    ImageRepositories {
+        /// The image.
+        reference: String,
     },
 
     /// Two keys of the Smolfile decide one path.

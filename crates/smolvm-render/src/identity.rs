@@ -3,27 +3,31 @@
 use std::collections::BTreeMap;
 
 use serde::Serialize;
-use smolvm_manifest::{Distro, Family, FileContent, LocalKind, Manifest, Owner, Repository, Tmp, User};
+use smolvm_manifest::{Distro, Family, FileContent, ImageTools, LocalKind, Manifest, Owner, Repository, Tmp, User};
 
 use crate::archives::public_archives;
 use crate::error::RenderError;
+use crate::foundation::Foundation;
+use crate::quote;
 use crate::ssh;
 use crate::step::{Content, FileStep};
-use crate::templates::{HOSTS, MOUNTS, PROFILE, SOURCES, fill};
+use crate::templates::{COMMAND, HOSTS, MOUNTS, PROFILE, SOURCES, fill};
 
 /// Every identity file but `/init`, in the order in which they are written.
-pub(crate) fn identity(manifest: &Manifest, distro: Distro) -> Result<Vec<FileStep>, RenderError> {
+pub(crate) fn identity(manifest: &Manifest, foundation: &Foundation<'_>) -> Result<Vec<FileStep>, RenderError> {
     let mut files = vec![
         text("/etc/hostname", format!("{}\n", manifest.hostname)),
         text("/etc/hosts", hosts(manifest)?),
         text("/etc/smolvm/mounts", mounts(manifest.tmp)?),
     ];
-    files.extend(package_sources(manifest, distro)?);
-    if !manifest.env.is_empty() {
-        files.push(text("/etc/profile.d/smolvm-env.sh", fill(PROFILE, &Profile { env: &manifest.env })?));
+    files.extend(package_sources(manifest, foundation)?);
+    let env = foundation.env(&manifest.env);
+    if !env.is_empty() {
+        files.push(text("/etc/profile.d/smolvm-env.sh", fill(PROFILE, &Profile { env: &env })?));
     }
+    files.extend(command(foundation, &env)?);
     if let Some(settings) = &manifest.ssh {
-        files.push(text(ssh::DROP_IN, ssh::drop_in(manifest, settings)?));
+        files.push(text(ssh::DROP_IN, ssh::drop_in(manifest, settings, &env)?));
         files.extend(authorized_keys("/root", None, &settings.authorized_keys));
     }
     for user in &manifest.users {
@@ -104,6 +108,36 @@ fn hosts(manifest: &Manifest) -> Result<String, RenderError> {
     fill(HOSTS, &Hosts { hostname: &manifest.hostname, alias })
 }
 
+/// Starts what the image runs under Docker.
+#[derive(Debug, Serialize)]
+struct Command<'a> {
+    reference: &'a str,
+    env: &'a BTreeMap<String, String>,
+    workdir: &'a str,
+    user: &'a str,
+    command: String,
+}
+
+/// The ENTRYPOINT and CMD of the image that the base is, so that they are not lost.
+fn command(foundation: &Foundation<'_>, env: &BTreeMap<String, String>) -> Result<Option<FileStep>, RenderError> {
+    let Some(image) = foundation.image else { return Ok(None) };
+    let words: Vec<String> = image.entrypoint.iter().chain(&image.cmd).map(|word| quote::shell(word)).collect();
+    if words.is_empty() {
+        return Ok(None);
+    }
+    // A group may follow the user.
+    let user = image.user.split(':').next().unwrap_or_default();
+    let values = Command {
+        reference: &image.reference,
+        env,
+        workdir: if image.workdir.is_empty() { "/" } else { &image.workdir },
+        user: if matches!(user, "" | "0") { "root" } else { user },
+        command: words.join(" "),
+    };
+    let content = fill(COMMAND, &values)?;
+    Ok(Some(FileStep::root("/etc/smolvm/command", Content::Bytes(content.into_bytes()), 0o755)))
+}
+
 #[derive(Debug, Serialize)]
 struct Mounts {
     tmpfs: bool,
@@ -148,7 +182,34 @@ struct Source {
 }
 
 /// The guest's own package sources: the public addresses, and what the Smolfile names.
-fn package_sources(manifest: &Manifest, distro: Distro) -> Result<Vec<FileStep>, RenderError> {
+fn package_sources(manifest: &Manifest, foundation: &Foundation<'_>) -> Result<Vec<FileStep>, RenderError> {
+    match (foundation.distro, foundation.image) {
+        (Some(distro), _) => sources_of_release(manifest, distro),
+        (None, Some(image)) if image.tools != ImageTools::Apt && !manifest.repositories.is_empty() => {
+            Err(RenderError::ImageRepositories { reference: image.reference.clone() })
+        }
+        // The image's own sources stay as they are.
+        (None, _) => {
+            let mut files = Vec::new();
+            for repository in &manifest.repositories {
+                let source = extra_source(repository, Family::Debian, &mut files);
+                let stanza = fill(SOURCES, &Sources { apk: false, sources: vec![source] })?;
+                files.push(text(format!("/etc/apt/sources.list.d/{}.sources", repository.name), stanza));
+            }
+            Ok(files)
+        }
+    }
+}
+
+/// A repository of the Smolfile's own, beside those of the release.
+fn extra_source(repository: &Repository, family: Family, files: &mut Vec<FileStep>) -> Source {
+    let mut source =
+        Source { url: String::new(), suites: Vec::new(), components: vec!["main".to_owned()], keyring: None };
+    replace(&mut source, repository, family, files);
+    source
+}
+
+fn sources_of_release(manifest: &Manifest, distro: Distro) -> Result<Vec<FileStep>, RenderError> {
     let mut files = Vec::new();
     let mut own = Vec::new();
     for archive in public_archives(distro, manifest.arch) {
@@ -166,10 +227,7 @@ fn package_sources(manifest: &Manifest, distro: Distro) -> Result<Vec<FileStep>,
     }
     let mut extra = Vec::new();
     for repository in manifest.repositories.iter().filter(|entry| !is_own(entry, distro, manifest)) {
-        let mut source =
-            Source { url: String::new(), suites: Vec::new(), components: vec!["main".to_owned()], keyring: None };
-        replace(&mut source, repository, distro.family(), &mut files);
-        extra.push((repository, source));
+        extra.push((repository, extra_source(repository, distro.family(), &mut files)));
     }
     match distro.family() {
         Family::Alpine => {

@@ -1,16 +1,17 @@
 //! The script that the kernel starts as PID 1.
 
 use serde::Serialize;
-use smolvm_manifest::{Distro, Family, LockedManifest, Tmp};
+use smolvm_manifest::{ImageTools, LockedManifest, Tmp};
 
 use crate::error::RenderError;
+use crate::foundation::Foundation;
 use crate::templates::{INIT, fill};
 
 /// The script's text.
-pub(crate) fn init(locked: &LockedManifest, distro: Distro) -> Result<String, RenderError> {
+pub(crate) fn init(locked: &LockedManifest, foundation: &Foundation<'_>) -> Result<String, RenderError> {
     let manifest = &locked.manifest;
     let values = InitValues {
-        busybox: distro.family() == Family::Alpine,
+        busybox: foundation.tools != ImageTools::Apt,
         ssh: manifest.ssh.is_some(),
         dns: manifest.dns.iter().map(ToString::to_string).collect(),
         empty_tmp: manifest.tmp == Tmp::Disk,
@@ -21,7 +22,7 @@ pub(crate) fn init(locked: &LockedManifest, distro: Distro) -> Result<String, Re
 
 #[derive(Debug, Serialize)]
 struct InitValues {
-    /// Whether the tools are busybox's.
+    /// Whether the tools are busybox's, or unknown: what busybox understands, all others do.
     busybox: bool,
     ssh: bool,
     dns: Vec<String>,

@@ -7,6 +7,7 @@ mod archives;
 mod context;
 mod dockerfile;
 mod error;
+mod foundation;
 mod identity;
 mod init;
 mod quote;

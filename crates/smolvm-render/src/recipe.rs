@@ -1,10 +1,11 @@
 //! The entry point: what an image is made of, in order.
 
-use smolvm_manifest::{Base, LockedManifest, PackageLayer, User};
+use smolvm_manifest::{LockedManifest, PackageLayer, User};
 
 use crate::context::{PlannedFile, plan};
 use crate::dockerfile::dockerfile;
 use crate::error::RenderError;
+use crate::foundation::Foundation;
 use crate::identity::identity;
 use crate::init::init;
 use crate::step::{Content, FileStep, Step};
@@ -32,13 +33,10 @@ impl Recipe {
 /// Turns a locked manifest into a recipe.
 pub fn render(locked: &LockedManifest) -> Result<Recipe, RenderError> {
     let manifest = &locked.manifest;
-    let distro = match &manifest.base {
-        Base::Distro(distro) => *distro,
-        Base::Image(reference) => return Err(RenderError::ImageBase { reference: reference.clone() }),
-    };
+    let foundation = Foundation::of(locked)?;
     check_texts(locked)?;
 
-    let init = init(locked, distro)?;
+    let init = init(locked, &foundation)?;
     let mut steps = vec![
         Step::InstallPackages { layer: PackageLayer::Base },
         Step::InstallPackages { layer: PackageLayer::User },
@@ -50,10 +48,10 @@ pub fn render(locked: &LockedManifest) -> Result<Recipe, RenderError> {
     steps.extend(numbered_users(&manifest.users).into_iter().map(Step::CreateUser));
     steps.extend(manifest.files.iter().map(|entry| Step::PlaceFile(FileStep::from_entry(entry))));
     steps.extend(manifest.run.iter().cloned().map(Step::Run));
-    steps.extend(identity(manifest, distro)?.into_iter().map(Step::WriteIdentity));
+    steps.extend(identity(manifest, &foundation)?.into_iter().map(Step::WriteIdentity));
     steps.push(Step::WriteIdentity(FileStep::root("/init", Content::Bytes(init.clone().into_bytes()), 0o755)));
 
-    let dockerfile = dockerfile(locked, distro, &steps)?;
+    let dockerfile = dockerfile(locked, &foundation, &steps)?;
     Ok(Recipe { steps, dockerfile, init })
 }
 

@@ -1,5 +1,7 @@
 //! The sshd drop-in.
 
+use std::collections::BTreeMap;
+
 use serde::Serialize;
 use smolvm_manifest::{Manifest, Ssh};
 
@@ -9,9 +11,9 @@ use crate::templates::{SSHD, fill};
 /// Read before every other drop-in: sshd keeps the first value of each setting.
 pub(crate) const DROP_IN: &str = "/etc/ssh/sshd_config.d/00-smolvm.conf";
 
-/// The drop-in's text.
-pub(crate) fn drop_in(manifest: &Manifest, ssh: &Ssh) -> Result<String, RenderError> {
-    for (name, value) in &manifest.env {
+/// The drop-in's text; `env` is the guest's.
+pub(crate) fn drop_in(manifest: &Manifest, ssh: &Ssh, env: &BTreeMap<String, String>) -> Result<String, RenderError> {
+    for (name, value) in env {
         if value.contains('\n') {
             return Err(RenderError::Inexpressible {
                 field: format!("env.{name}"),
@@ -23,7 +25,7 @@ pub(crate) fn drop_in(manifest: &Manifest, ssh: &Ssh) -> Result<String, RenderEr
     let values = SshdValues {
         root_password: ssh.password_hash.is_some(),
         passwords: ssh.password_hash.is_some() || manifest.users.iter().any(|user| user.password_hash.is_some()),
-        env: manifest.env.iter().map(|(name, value)| format!("{name}={value}")).collect(),
+        env: env.iter().map(|(name, value)| format!("{name}={value}")).collect(),
     };
     fill(SSHD, &values)
 }

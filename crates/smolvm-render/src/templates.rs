@@ -21,9 +21,10 @@ pub(crate) const MOUNTS: Template = Template { name: "mounts", text: include_str
 pub(crate) const SSHD: Template = Template { name: "sshd.conf", text: include_str!("../templates/sshd.conf.j2") };
 pub(crate) const PROFILE: Template = Template { name: "profile.sh", text: include_str!("../templates/profile.sh.j2") };
 pub(crate) const HOSTS: Template = Template { name: "hosts", text: include_str!("../templates/hosts.j2") };
+pub(crate) const COMMAND: Template = Template { name: "command", text: include_str!("../templates/command.j2") };
 pub(crate) const SOURCES: Template = Template { name: "sources", text: include_str!("../templates/sources.j2") };
 
-const ALL: [Template; 7] = [DOCKERFILE, INIT, MOUNTS, SSHD, PROFILE, HOSTS, SOURCES];
+const ALL: [Template; 8] = [DOCKERFILE, INIT, MOUNTS, SSHD, PROFILE, HOSTS, COMMAND, SOURCES];
 
 /// Changes whenever the Rust part of this crate renders the same templates differently.
 const VERSION: &str = "smolvm-render 1";

@@ -46,6 +46,9 @@ pub struct ListedImage {
 }
 
 impl Store {
+    /// The folder in which logs of failed builds lie, for people to read. Nothing reads them again.
+    pub const LOGS: &'static str = "logs";
+
     /// Opens a store, and makes one where there is none.
     pub fn open(root: impl Into<PathBuf>) -> Result<Self, StoreError> {
         let root = root.into();

@@ -4,7 +4,7 @@ use std::fmt::Write;
 use std::path::PathBuf;
 
 use clap::Args;
-use smolvm_build::BuiltImage;
+use smolvm_build::{BuiltImage, EngineChoice};
 
 use super::{Output, Smolfile, Store, bytes, options};
 use crate::answer::Answer;
@@ -25,6 +25,10 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "DIR")]
     output: Option<PathBuf>,
 
+    /// Who builds: `auto` takes the embedded engine where it can, and Docker for Alpine, for Docker images and elsewhere
+    #[arg(long, value_enum, default_value = "auto")]
+    engine: Engine,
+
     /// Use the download cache alone, never the network
     #[arg(long)]
     offline: bool,
@@ -36,11 +40,30 @@ pub(crate) struct Arguments {
     pub(super) format: Output,
 }
 
+/// Who builds.
+#[derive(Debug, Clone, Copy, clap::ValueEnum)]
+pub(super) enum Engine {
+    Auto,
+    Embedded,
+    Docker,
+}
+
+impl From<Engine> for EngineChoice {
+    fn from(engine: Engine) -> Self {
+        match engine {
+            Engine::Auto => Self::Auto,
+            Engine::Embedded => Self::Embedded,
+            Engine::Docker => Self::Docker,
+        }
+    }
+}
+
 impl Arguments {
     pub(super) fn execute(&self, terminal: Terminal) -> Result<Answer, Failure> {
         let mut options = options(&self.smolfile);
         options.image_dir = self.store.folder();
         options.output.clone_from(&self.output);
+        options.engine = self.engine.into();
         options.offline = self.offline;
         let progress = Progress::new(&self.progress, terminal);
         let events = progress.events();

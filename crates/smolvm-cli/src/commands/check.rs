@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use clap::Args;
 use serde_json::json;
-use smolvm_build::{Event, Events};
+use smolvm_build::{EngineChoice, Event, Events, engine_of};
 
 use super::{Output, Smolfile, options};
 use crate::answer::Answer;
@@ -34,7 +34,8 @@ impl Arguments {
             }
         });
         let manifest = smolvm_build::load(&options(&self.smolfile), &events)?;
-        smolvm_build::check_supported(&manifest).map_err(|errors| Failure::new(Exit::Input, errors))?;
+        smolvm_build::check_supported(&manifest, engine_of(&manifest, EngineChoice::Auto))
+            .map_err(|errors| Failure::new(Exit::Input, errors))?;
         let warnings = warnings.lock().unwrap_or_else(PoisonError::into_inner);
         if !self.output.json {
             for warning in &*warnings {

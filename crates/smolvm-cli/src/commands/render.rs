@@ -81,7 +81,7 @@ fn write(path: &Path, planned: &PlannedFile) -> io::Result<()> {
             return symlink(target, path);
         }
         PlannedContent::Bytes(bytes) => std::fs::write(path, bytes)?,
-        PlannedContent::Local(source) => drop(std::fs::copy(source, path)?),
+        PlannedContent::Local { path: source, .. } => drop(std::fs::copy(source, path)?),
     }
     std::fs::set_permissions(path, Permissions::from_mode(planned.mode))
 }

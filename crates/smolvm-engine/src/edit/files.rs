@@ -127,6 +127,6 @@ impl Editor {
     }
 }
 
-fn join(target: &str, path: &str) -> String {
+pub(super) fn join(target: &str, path: &str) -> String {
     if path.is_empty() { target.to_owned() } else { format!("{target}/{path}") }
 }

@@ -15,8 +15,8 @@ use smolvm_sandbox::Session;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::{JoinSet, spawn_blocking};
 
-use super::output::Output;
 use crate::job::Job;
+use crate::output::Output;
 use crate::{EngineError, Event, Stage};
 
 /// All packages of an image: the order in which to install them, and they themselves as they are unpacked into scratch.

@@ -3,8 +3,8 @@
 use smolvm_manifest::RunStep;
 use smolvm_sandbox::{CommandUser, MountedFile, SandboxCommand, SecretFile, Session};
 
-use super::output::Output;
 use crate::edit::Login;
+use crate::output::Output;
 use crate::{EngineError, Events, StepSurroundings};
 
 /// Where a step with a network finds the host's CA certificates.

@@ -63,6 +63,9 @@ impl Lock {
             let _ = writeln!(text, "    - {}", line(package));
         }
         let _ = writeln!(text, "  busybox: {}", line(&kernel.busybox));
+        if let Some(image) = &self.base_image {
+            let _ = writeln!(text, "base_image: {}", json(image));
+        }
         text
     }
 }
@@ -102,7 +105,14 @@ fn check(lock: &Lock) -> Result<(), (String, String)> {
         previous = Some(this);
     }
     lock.kernel.packages.iter().try_for_each(sound)?;
-    sound(&lock.kernel.busybox)
+    sound(&lock.kernel.busybox)?;
+    match &lock.base_image {
+        Some(image) => {
+            let digits = image.digest.strip_prefix("sha256:").unwrap_or_default();
+            hex_digest(&format!("`{}`", image.reference), digits)
+        }
+        None => Ok(()),
+    }
 }
 
 fn sound(package: &LockedPackage) -> Result<(), (String, String)> {

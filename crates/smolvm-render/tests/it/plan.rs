@@ -39,7 +39,7 @@ fn the_context_holds_what_the_dockerfile_copies_with_the_modes_of_the_image() {
         .map(|file| {
             let content = match &file.content {
                 PlannedContent::Bytes(_) => String::new(),
-                PlannedContent::Local(path) => format!(" from {}", path.display()),
+                PlannedContent::Local { path, .. } => format!(" from {}", path.display()),
                 PlannedContent::Directory => "/".to_owned(),
                 PlannedContent::Symlink(target) => format!(" -> {target}"),
             };

@@ -1,6 +1,7 @@
 //! What a command prints: streamed line by line, its end kept for the report, secrets blotted out.
 
 use std::collections::VecDeque;
+use std::io::Write as _;
 
 use crate::{Event, Events};
 
@@ -12,29 +13,29 @@ const LONGEST_LINE: usize = 8 << 10;
 const BLOT: &str = "********";
 
 /// Takes a command's output as it comes.
-pub(super) struct Output<'a> {
+pub(crate) struct Output<'a> {
     source: &'a str,
     secrets: Vec<String>,
     events: &'a Events,
     unfinished: Vec<u8>,
     tail: VecDeque<String>,
+    log: Option<fs_err::File>,
 }
 
 impl<'a> Output<'a> {
     /// `secrets` are values that the command knows and nobody else may see.
-    pub(super) fn new(source: &'a str, secrets: impl IntoIterator<Item = Vec<u8>>, events: &'a Events) -> Self {
-        let mut secrets: Vec<String> = secrets
-            .into_iter()
-            .flat_map(|secret| {
-                String::from_utf8_lossy(&secret).lines().map(|line| line.trim().to_owned()).collect::<Vec<_>>()
-            })
-            .filter(|line| !line.is_empty())
-            .collect();
-        secrets.sort_by_key(|line| std::cmp::Reverse(line.len()));
-        Self { source, secrets, events, unfinished: Vec::new(), tail: VecDeque::new() }
+    pub(crate) fn new(source: &'a str, secrets: impl IntoIterator<Item = Vec<u8>>, events: &'a Events) -> Self {
+        let secrets = secret_lines(secrets);
+        Self { source, secrets, events, unfinished: Vec::new(), tail: VecDeque::new(), log: None }
     }
 
-    pub(super) fn feed(&mut self, bytes: &[u8]) {
+    /// Also writes every line to a file.
+    pub(crate) fn logged(mut self, log: Option<fs_err::File>) -> Self {
+        self.log = log;
+        self
+    }
+
+    pub(crate) fn feed(&mut self, bytes: &[u8]) {
         self.unfinished.extend_from_slice(bytes);
         while let Some(end) = self.unfinished.iter().position(|byte| *byte == b'\n') {
             let line: Vec<u8> = self.unfinished.drain(..=end).collect();
@@ -47,7 +48,7 @@ impl<'a> Output<'a> {
     }
 
     /// The last lines.
-    pub(super) fn finish(mut self) -> String {
+    pub(crate) fn finish(mut self) -> String {
         if !self.unfinished.is_empty() {
             let line = std::mem::take(&mut self.unfinished);
             self.line(&line);
@@ -60,12 +61,29 @@ impl<'a> Output<'a> {
         for secret in &self.secrets {
             line = line.replace(secret, BLOT);
         }
+        if let Some(log) = &mut self.log {
+            // A log that cannot be written is missed later, by whoever looks for it.
+            let _ = writeln!(log, "{line}");
+        }
         if self.tail.len() == LINES_SHOWN {
             self.tail.pop_front();
         }
         self.tail.push_back(line.clone());
         self.events.send(Event::Output { source: self.source.to_owned(), line });
     }
+}
+
+/// Each line of each secret, the longest first.
+fn secret_lines(secrets: impl IntoIterator<Item = Vec<u8>>) -> Vec<String> {
+    let mut lines: Vec<String> = secrets
+        .into_iter()
+        .flat_map(|secret| {
+            String::from_utf8_lossy(&secret).lines().map(|line| line.trim().to_owned()).collect::<Vec<_>>()
+        })
+        .filter(|line| !line.is_empty())
+        .collect();
+    lines.sort_by_key(|line| std::cmp::Reverse(line.len()));
+    lines
 }
 
 #[cfg(test)]

@@ -1,0 +1,80 @@
+//! Which engine builds.
+
+use std::fmt;
+
+use smolvm_engine::{DockerEngine, EmbeddedEngine, Engine as _, EngineError, Job};
+use smolvm_manifest::{Base, Manifest};
+use smolvm_rootfs::RootTree;
+use smolvm_store::Store;
+
+use crate::unsupported::needs_docker;
+use crate::{BuildError, BuildOptions, EngineChoice, FailureClass};
+
+/// The engine of a build. The two make different bytes, so it is part of the key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum EngineKind {
+    /// smolvm itself, in a sandbox.
+    Embedded,
+    /// A Docker daemon.
+    Docker,
+}
+
+impl EngineKind {
+    /// Its part of the build key.
+    pub(crate) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Embedded => "embedded",
+            Self::Docker => "docker",
+        }
+    }
+}
+
+impl fmt::Display for EngineKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// The engine that a manifest and the user's choice ask for. Nothing is tried yet: an image that is in the store needs none.
+pub fn engine_of(manifest: &Manifest, choice: EngineChoice) -> EngineKind {
+    match choice {
+        EngineChoice::Embedded => EngineKind::Embedded,
+        EngineChoice::Docker => EngineKind::Docker,
+        EngineChoice::Auto if needs_docker(&manifest.base).is_some() => EngineKind::Docker,
+        EngineChoice::Auto => EngineKind::Embedded,
+    }
+}
+
+/// The Docker image that the Docker engine starts from.
+pub(crate) fn reference(manifest: &Manifest) -> &str {
+    match &manifest.base {
+        Base::Distro(distro) => distro.name(),
+        Base::Image(reference) => reference,
+    }
+}
+
+/// Connects to the Docker daemon of this machine.
+pub(crate) async fn docker(options: &BuildOptions, name: &str) -> Result<DockerEngine, BuildError> {
+    let log = options.image_dir.join(Store::LOGS).join(format!("{name}.log"));
+    let connected = DockerEngine::connect(&options.host.docker_places(), log).await;
+    connected.map_err(|error| BuildError::of_engine(error.into()))
+}
+
+/// Whether the choice was smolvm's, and this machine cannot run the embedded engine: then Docker may.
+pub(crate) fn falls_back(kind: EngineKind, choice: EngineChoice, error: &BuildError) -> bool {
+    kind == EngineKind::Embedded
+        && choice == EngineChoice::Auto
+        && error.class() == FailureClass::Host
+        && smolvm_sandbox::check_host().is_err()
+}
+
+/// Has the engine build the tree.
+pub(crate) async fn run(kind: EngineKind, job: Job, options: &BuildOptions) -> Result<RootTree, EngineError> {
+    match kind {
+        EngineKind::Embedded => EmbeddedEngine.build(job).await,
+        EngineKind::Docker => {
+            let log = options.image_dir.join(Store::LOGS).join(format!("{}.log", job.locked.manifest.name));
+            DockerEngine::connect(&options.host.docker_places(), log).await?.build(job).await
+        }
+    }
+}

@@ -1,0 +1,176 @@
+//! The Docker engine: a daemon builds the generated Dockerfile, and what results becomes the same kind of tree.
+
+mod address;
+mod base;
+mod build;
+mod context;
+mod daemon;
+mod error;
+mod export;
+mod leftovers;
+mod session;
+
+use std::path::PathBuf;
+
+use smolvm_manifest::{Arch, Base, LockedImage};
+use smolvm_render::{PlannedContent, PlannedFile, Step, public_archives};
+use smolvm_rootfs::RootTree;
+use tokio::task::spawn_blocking;
+
+use self::daemon::{Builder, Daemon};
+use self::leftovers::Made;
+use crate::edit::Editor;
+use crate::finish::finish;
+use crate::job::{Engine, Job};
+use crate::{EngineError, Events, Stage};
+
+pub use self::address::DockerPlaces;
+pub use self::error::{DockerError, DockerFault};
+
+/// Builds through a Docker daemon.
+#[derive(Debug, Clone)]
+pub struct DockerEngine {
+    daemon: Daemon,
+    /// Where the log of a build that fails stays.
+    log: PathBuf,
+}
+
+/// What a base image is at the moment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SeenImage {
+    /// All that the lock keeps.
+    pub image: LockedImage,
+    /// When it was made, seconds since 1970.
+    pub created: i64,
+}
+
+/// The first Docker whose own Dockerfile frontend knows `RUN --network`.
+const KNOWS_STEP_NETWORK: u32 = 23;
+
+impl DockerEngine {
+    /// Finds a daemon that answers. The log of a build that fails is written to `log`.
+    pub async fn connect(places: &DockerPlaces, log: impl Into<PathBuf>) -> Result<Self, DockerError> {
+        Ok(Self { daemon: Daemon::connect(places).await?, log: log.into() })
+    }
+
+    /// What a base image is; it is pulled where the daemon does not have it.
+    pub async fn look_at(&self, reference: &str, arch: Arch, events: &Events) -> Result<SeenImage, DockerError> {
+        self.daemon.look_at(reference, arch, events).await
+    }
+
+    /// Removes what killed builds left in the daemon. Tells how many containers and images that were.
+    pub async fn remove_leftovers(&self) -> Result<usize, DockerError> {
+        leftovers::sweep(&self.daemon.docker).await
+    }
+
+    /// Refuses what this daemon cannot do, before anything is sent.
+    fn check(&self, job: &Job) -> Result<(), DockerError> {
+        let Daemon { builder, major, version, .. } = &self.daemon;
+        for (index, step) in job.locked.manifest.run.iter().enumerate() {
+            if *builder == Builder::Classic && !step.secrets.is_empty() {
+                return Err(DockerError::Unsupported {
+                    what: format!("run[{index}].secrets"),
+                    why: "its classic builder has no secret mounts, and would keep them in a layer".to_owned(),
+                    way_out: "use a Docker with BuildKit (without DOCKER_BUILDKIT=0), or on Linux: smolvm build --engine embedded"
+                        .to_owned(),
+                });
+            }
+            if !step.network && (*builder == Builder::Classic || *major < KNOWS_STEP_NETWORK) {
+                return Err(DockerError::Unsupported {
+                    what: format!("run[{index}].network: false"),
+                    why: match builder {
+                        Builder::Classic => "its classic builder cannot take the network from a single step".to_owned(),
+                        Builder::BuildKit => {
+                            format!("the Dockerfile frontend of Docker {version} answers `Unknown flag: network`")
+                        }
+                    },
+                    way_out: "use Docker 23 or newer, or say `network: true` for the step, or on Linux: smolvm build --engine embedded"
+                        .to_owned(),
+                });
+            }
+        }
+        Ok(())
+    }
+
+    async fn exported(&self, job: &Job, made: &mut Made) -> Result<RootTree, DockerError> {
+        self.check(job)?;
+        // What cannot be removed now is tried again by the next build; it is in nobody's way.
+        let _ = self.remove_leftovers().await;
+        if let Some(image) = &job.locked.lock.base_image {
+            self.daemon.require(image, job.locked.manifest.arch, &job.events).await?;
+        }
+        let image = self.daemon.build(job, build_context(job), &self.log, made).await;
+        let image = match image {
+            Err(error) => return Err(self.with_space(error).await),
+            Ok(image) => image,
+        };
+        let _ = fs_err::remove_file(&self.log);
+        let container = self.daemon.container(&image, made).await?;
+        export::export(&self.daemon.docker, &container, &job.scratch().join("docker")).await
+    }
+
+    /// Says of a full disk where it is, and what Docker keeps there.
+    async fn with_space(&self, error: DockerError) -> DockerError {
+        let DockerError::NoSpace { message, .. } = error else { return error };
+        let root = self.daemon.docker.info().await.ok().and_then(|info| info.docker_root_dir).map(PathBuf::from);
+        let free = root.as_ref().and_then(|root| rustix::fs::statvfs(root).ok());
+        let free = free.map(|disk| disk.f_bavail.saturating_mul(disk.f_frsize));
+        let usage = self.daemon.docker.df(None::<bollard::query_parameters::DataUsageOptions>).await.ok();
+        let usage = usage.and_then(|usage| serde_json::to_value(usage).ok()).as_ref().and_then(usage_text);
+        DockerError::NoSpace { message, root, free, usage }
+    }
+}
+
+impl Engine for DockerEngine {
+    async fn build(&self, job: Job) -> Result<RootTree, EngineError> {
+        let mut made = Made::new(&self.daemon.docker);
+        let exported = job.events.stage_async(Stage::Docker, self.exported(&job, &mut made)).await;
+        made.clear().await;
+        let tree = exported?;
+        spawn_blocking(move || {
+            let mut editor = Editor::new(job.epoch(), &job.local_files());
+            for step in &job.recipe.steps {
+                if let Step::PlaceFile(file) = step {
+                    editor.keep(&tree, file)?;
+                }
+            }
+            finish(tree, &mut editor, &job)
+        })
+        .await?
+    }
+}
+
+/// The context of the recipe, but with package sources that this machine reaches: the guest's own, which name the public
+/// addresses, are put in their place when the image is read back.
+fn build_context(job: &Job) -> Vec<PlannedFile> {
+    let mut files = job.recipe.write_plan();
+    let Base::Distro(distro) = &job.locked.manifest.base else { return files };
+    for file in files.iter_mut().filter(|file| file.path.starts_with("identity/etc/ap")) {
+        let PlannedContent::Bytes(bytes) = &mut file.content else { continue };
+        let mut text = String::from_utf8_lossy(bytes).into_owned();
+        for archive in public_archives(*distro, job.locked.manifest.arch) {
+            if let Some(mirror) = job.mirrors.of(archive.name).first() {
+                text = text.replace(&archive.url, mirror.address().plain().trim_end_matches('/'));
+            }
+        }
+        *bytes = text.into_bytes();
+    }
+    files
+}
+
+/// `images 1.2 GB, build cache 0.3 GB`, from what `docker system df` asks for; its shape differs between versions.
+fn usage_text(usage: &serde_json::Value) -> Option<String> {
+    let sum = |list: &str, field: &str| -> Option<u64> {
+        Some(usage.get(list)?.as_array()?.iter().filter_map(|item| item.get(field)?.as_u64()).sum())
+    };
+    let images = usage.get("LayersSize").and_then(serde_json::Value::as_u64)?;
+    let cache = sum("BuildCache", "Size").unwrap_or(0);
+    let containers = sum("Containers", "SizeRw").unwrap_or(0);
+    let megabytes = |bytes: u64| bytes / 1_000_000;
+    Some(format!(
+        "images {} MB, containers {} MB, build cache {} MB",
+        megabytes(images),
+        megabytes(containers),
+        megabytes(cache)
+    ))
+}
