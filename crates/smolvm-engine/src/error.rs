@@ -2,6 +2,7 @@
 
 use miette::Diagnostic;
 use smolvm_fetch::{FetchError, WantedError};
+use smolvm_manifest::Manifest;
 use smolvm_packages::deb::install::InstallError;
 use smolvm_packages::deb::unpack::UnpackError;
 use smolvm_rootfs::TreeError;
@@ -74,9 +75,11 @@ pub enum EngineError {
 
 impl EngineError {
     /// The part of the Smolfile that this is about, as a JSON pointer.
-    pub fn pointer(&self) -> Option<String> {
+    pub fn pointer(&self, manifest: &Manifest) -> Option<String> {
         match self {
             Self::StepFailed { index, .. } => Some(format!("/run/{index}")),
+            Self::Edit(EditError::Account(error)) => error.pointer(manifest),
+            Self::Edit(EditError::File(error)) => error.pointer(manifest),
             _ => None,
         }
     }
