@@ -16,7 +16,7 @@ use thiserror::Error;
 pub enum FailureClass {
     /// The build failed: a script, a step, a mirror, a damaged package.
     Build,
-    /// The input is wrong: manifest or lock.
+    /// The input is wrong: manifest, lock, or the folder of the store.
     Input,
     /// The host lacks something: user namespaces, space, a right clock.
     Host,
@@ -118,7 +118,8 @@ impl From<FetchError> for BuildError {
 
 impl From<StoreError> for BuildError {
     fn from(error: StoreError) -> Self {
-        Self::new(host_if(error.is_host_fault()), error)
+        let class = if error.is_input_fault() { FailureClass::Input } else { host_if(error.is_host_fault()) };
+        Self::new(class, error)
     }
 }
 

@@ -78,12 +78,48 @@ fn secrets(manifest: &Manifest, options: &BuildOptions) -> Result<BTreeMap<Strin
 /// An engine's failure, with the place in the Smolfile that it is about.
 pub(crate) fn failure(error: EngineError, manifest: &Manifest) -> BuildError {
     let class = crate::error::class_of(&error);
-    match error.place() {
-        Some((pointer, code)) => {
+    match error.pointer(manifest) {
+        Some(pointer) => {
             let help = error.help().map(|help| help.to_string());
-            let mistake = manifest.document.error(&pointer, error.to_string(), help, code);
-            BuildError::new(class, mistake)
+            let code = error.code().map_or_else(String::new, |code| code.to_string());
+            BuildError::new(class, manifest.document.error(&pointer, error.to_string(), help, code))
         }
         None => BuildError::new(class, error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use smolvm_engine::{AccountError, EditError, FileError};
+    use smolvm_manifest::load;
+
+    use super::*;
+    use crate::FailureClass;
+    use crate::surroundings::HostSurroundings;
+
+    const SMOLFILE: &str = "base: debian:bookworm\narch: amd64\nusers:\n  - {name: dev}\n  - {name: docker, groups: [kvm]}\n\
+                            files:\n  - {target: /etc/ssl, content: a}\n";
+
+    #[test]
+    fn what_the_image_does_not_allow_is_told_at_its_place_in_the_smolfile() {
+        let host = Host::new([], std::time::SystemTime::UNIX_EPOCH);
+        let surroundings = HostSurroundings::of(std::path::Path::new("Smolfile.yaml"), &host);
+        let manifest = load("Smolfile.yaml", SMOLFILE, &surroundings).unwrap().manifest;
+        let user = || "docker".to_owned();
+        let errors: [(EditError, &str, &str); 4] = [
+            (AccountError::GroupExists { user: user(), gid: 101 }.into(), "group_exists", "docker"),
+            (AccountError::UserExists { user: user(), uid: 101 }.into(), "user_exists", "docker"),
+            (AccountError::NoSuchGroup { user: user(), group: "kvm".to_owned() }.into(), "no_such_group", "[kvm]"),
+            (FileError::TargetIsFolder { target: "/etc/ssl".to_owned() }.into(), "target_is_folder", "/etc/ssl"),
+        ];
+        for (error, code, place) in errors {
+            let failure = failure(error.into(), &manifest);
+            assert_eq!(failure.class(), FailureClass::Input);
+            let told = failure.diagnostic();
+            assert_eq!(told.code().unwrap().to_string(), format!("smolvm::engine::{code}"));
+            assert!(told.help().is_some());
+            let label = told.labels().unwrap().next().unwrap();
+            assert_eq!(&SMOLFILE[label.offset()..label.offset() + label.len()], place);
+        }
     }
 }

@@ -1,8 +1,11 @@
 //! Reports of failures and warnings: for people, and for machines.
 
+mod narrow;
+
 use miette::{Diagnostic, GraphicalReportHandler, GraphicalTheme, SourceCode, ThemeCharacters, ThemeStyles};
 use serde_json::{Map, Value, json};
 
+use self::narrow::Narrow;
 use crate::terminal::Terminal;
 
 /// A report with its source lines and carets.
@@ -18,7 +21,8 @@ pub(crate) fn for_people(diagnostic: &(dyn Diagnostic + 'static), terminal: Term
         .with_word_separator(textwrap::WordSeparator::AsciiSpace)
         .with_word_splitter(textwrap::WordSplitter::NoHyphenation);
     let mut text = String::new();
-    match handler.render_report(&mut text, diagnostic) {
+    let narrow = Narrow::new(diagnostic, terminal.width, if terminal.unicode { "…" } else { "..." });
+    match handler.render_report(&mut text, &narrow) {
         Ok(()) => text,
         Err(_) => format!("{diagnostic}\n"),
     }

@@ -2,6 +2,7 @@
 
 use miette::Diagnostic;
 use smolvm_fetch::{FetchError, WantedError};
+use smolvm_manifest::Manifest;
 use smolvm_packages::deb::install::InstallError;
 use smolvm_packages::deb::unpack::UnpackError;
 use smolvm_rootfs::TreeError;
@@ -90,11 +91,12 @@ pub enum EngineError {
 }
 
 impl EngineError {
-    /// The part of the Smolfile that this is about, as a JSON pointer, and the code of a report that shows it there.
-    pub fn place(&self) -> Option<(String, &'static str)> {
+    /// The part of the Smolfile that this is about, as a JSON pointer.
+    pub fn pointer(&self, manifest: &Manifest) -> Option<String> {
         match self {
-            Self::StepFailed { index, .. } => Some((format!("/run/{index}"), "smolvm::engine::step_failed")),
-            Self::StepRemovedRoot { index, .. } => Some((format!("/run/{index}"), "smolvm::engine::root_removed")),
+            Self::StepFailed { index, .. } | Self::StepRemovedRoot { index, .. } => Some(format!("/run/{index}")),
+            Self::Edit(EditError::Account(error)) => error.pointer(manifest),
+            Self::Edit(EditError::File(error)) => error.pointer(manifest),
             _ => None,
         }
     }

@@ -84,7 +84,7 @@ pub enum Event {
     Fetch(FetchEvent),
     /// A line that a maintainer script or run step printed.
     Output {
-        /// Who printed it: `dpkg`, or the run step's command.
+        /// Who printed it: `dpkg` for maintainer scripts, `run[2]` for a run step.
         source: String,
         /// The line, without its end.
         line: String,

@@ -1,5 +1,6 @@
 //! The text of a Smolfile and where each of its values stands.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
@@ -56,7 +57,7 @@ impl Document {
         json_pointer: &str,
         message: impl Into<String>,
         help: Option<String>,
-        code: &'static str,
+        code: impl Into<Cow<'static, str>>,
     ) -> Mistake {
         let mut finding = Finding::new(code, Place::Value(json_pointer.to_owned()), message);
         finding.help = help;

@@ -1,12 +1,13 @@
 //! A mistake before it is tied to a text: what is wrong, and at which pointer.
 
+use std::borrow::Cow;
 use std::ops::Range;
 
 /// Something wrong (or doubtful) at a place of the document.
 #[derive(Debug, Clone)]
 pub(crate) struct Finding {
     /// The last part of the code, or the whole one if it has `::` in it.
-    pub(crate) code: &'static str,
+    pub(crate) code: Cow<'static, str>,
     pub(crate) place: Place,
     pub(crate) message: String,
     pub(crate) label: String,
@@ -28,7 +29,8 @@ pub(crate) enum Place {
 }
 
 impl Finding {
-    pub(crate) fn new(code: &'static str, place: Place, message: impl Into<String>) -> Self {
+    pub(crate) fn new(code: impl Into<Cow<'static, str>>, place: Place, message: impl Into<String>) -> Self {
+        let code = code.into();
         let label = "here".to_owned();
         Self { code, place, message: message.into(), label, help: None, also: Vec::new(), warning: false }
     }

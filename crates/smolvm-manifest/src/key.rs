@@ -126,7 +126,8 @@ impl LockedManifest {
     }
 }
 
-fn digest(material: &impl Serialize) -> String {
+/// blake3 of what something says, as JSON without white space, hex.
+pub(crate) fn digest(material: &impl Serialize) -> String {
     let mut hasher = blake3::Hasher::new();
     #[expect(clippy::expect_used, reason = "structs of text, numbers and maps with text keys always serialise")]
     serde_json::to_writer(&mut hasher, material).expect("key material is plain data");

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+mod numbers;
 mod text;
 
 pub use text::LockError;
@@ -39,9 +40,8 @@ impl LockedManifest {
 )]
 pub struct StaleLock;
 
-/// The content of a lock file.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+/// The content of a lock file. The file also holds a digest over all of it: see [`Lock::parse`].
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Lock {
     /// Format of this file: [`Lock::VERSION`].
     pub version: u32,
@@ -62,8 +62,8 @@ pub struct Lock {
 }
 
 impl Lock {
-    /// The format that this code reads and writes.
-    pub const VERSION: u32 = 1;
+    /// The format that this code reads and writes. Version 1 had no digest over itself.
+    pub const VERSION: u32 = 2;
 }
 
 /// A signed index that resolving read.
@@ -75,6 +75,7 @@ pub struct LockedIndex {
     /// The suite.
     pub suite: String,
     /// The release file's `Date`, seconds since 1970.
+    #[serde(deserialize_with = "numbers::time")]
     pub date: i64,
     /// sha256 of the `InRelease` file, hex.
     pub sha256: String,
@@ -97,6 +98,7 @@ pub struct LockedPackage {
     /// Path below the archive's address.
     pub path: String,
     /// Bytes.
+    #[serde(deserialize_with = "numbers::bytes")]
     pub size: u64,
     /// sha256, hex.
     pub sha256: String,

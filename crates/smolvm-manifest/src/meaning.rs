@@ -5,6 +5,7 @@ mod accounts;
 mod files;
 mod machine;
 mod names;
+mod places;
 mod repositories;
 mod steps;
 
@@ -48,7 +49,7 @@ pub(crate) fn interpret(
     let repositories = meaning.repositories(written.repositories, family);
     let ssh = meaning.ssh(written.ssh, &name);
     let users = meaning.users(written.users, &name, ssh.is_some());
-    let files = meaning.files(written.files);
+    let files = meaning.files(written.files, &users);
     let secrets = meaning.secrets(written.secrets);
     let run = meaning.run(written.run, &users, &secrets);
     let services = meaning.services(written.services, &users);

@@ -9,7 +9,7 @@ use crate::finding::{Finding, Place};
 pub(crate) fn prune(document: &mut Value, findings: &[Finding]) -> bool {
     for finding in findings {
         match &finding.place {
-            Place::Key(pointer) if matches!(finding.code, "unknown_key" | "spelling") => remove(document, pointer),
+            Place::Key(pointer) if matches!(&*finding.code, "unknown_key" | "spelling") => remove(document, pointer),
             Place::Key(pointer) | Place::Value(pointer) => {
                 let root_lacks_a_key = pointer.is_empty() && finding.code == "missing_key";
                 if !root_lacks_a_key {

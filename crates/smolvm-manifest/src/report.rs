@@ -78,7 +78,7 @@ pub type Warning = Mistake;
 impl Mistake {
     pub(crate) fn new(finding: Finding, spans: &Spans, source: &Arc<ShownText>) -> Self {
         let code = if finding.code.contains("::") {
-            finding.code.to_owned()
+            finding.code.into_owned()
         } else {
             format!("smolvm::manifest::{}", finding.code)
         };

@@ -143,9 +143,54 @@ fn hide_after_secret_keys(text: &str, bytes: &mut [u8]) {
     }
 }
 
-/// Where the `:` after a key that sounds secret stands.
+/// Where the `:` after a key that sounds secret stands. In doubt it is one: the line may belong to a file that is no YAML.
 fn secret_colon(line: &str) -> Option<usize> {
     let lower = line.to_ascii_lowercase();
-    let word = SECRET_WORDS.iter().filter_map(|word| lower.find(word)).min()?;
-    Some(word + lower[word..].find(':')?)
+    let colon_after = |(found, word): (usize, &str)| {
+        let rest = &lower[found + word.len()..];
+        let end = rest.find([':', ',', '{', '}', '[', ']', '/'])?;
+        let is_key = rest[end..].starts_with(':') && !lower[..found].ends_with('/');
+        is_key.then_some(found + word.len() + end)
+    };
+    SECRET_WORDS.iter().flat_map(|word| lower.match_indices(word)).filter_map(colon_after).min()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shown(text: &str) -> String {
+        ShownText::new("Smolfile.yaml", text, &crate::yaml::spans(text)).text
+    }
+
+    #[test]
+    fn a_value_that_sounds_secret_hides_nothing() {
+        for text in [
+            "files:\n  - {name: passwd, target: /x}\n",
+            "files:\n  - {target: /etc/passwd, mode: 644}\n",
+            "packages: [passwd, \"login:arm64\"]\n",
+            "run:\n  - {command: passwd -l root, network: no}\n",
+            "run:\n  - {command: [chpasswd], workdir: x}\n",
+            "run:\n  - {command: cp /etc/passwd:old /tmp, user: dev}\n",
+        ] {
+            assert_eq!(shown(text), text);
+        }
+    }
+
+    #[test]
+    fn a_password_is_hidden_wherever_its_key_stands() {
+        for text in [
+            "ssh: {password: CANARY}",
+            "users: [{name: passwd, password: CANARY}]",
+            "users: [{name: passwd, groups: [adm], \"password\" : CANARY}]",
+            // No YAML.
+            "ssh: password: CANARY",
+            "ssh: {name: passwd, password:CANARY",
+            "ssh: [ 'root-password': CANARY",
+            "ssh: {the Password of root: CANARY",
+            "ssh: [\npassword:\n  CANARY",
+        ] {
+            assert!(!shown(text).contains("CANARY"), "{}", shown(text));
+        }
+    }
 }

@@ -20,6 +20,7 @@ mod text;
 pub use archives::{PublicArchive, public_archives};
 pub use context::{PlannedContent, PlannedFile};
 pub use error::RenderError;
+pub use quote::shell as shell_word;
 pub use recipe::{Recipe, render};
 pub use step::{Content, FileStep, Layer, Step};
 pub use templates::digest;

@@ -1,7 +1,7 @@
 //! Quoting of values that a user wrote, for the places where templates put them.
 
 /// Spells `value` as one word of a POSIX shell.
-pub(crate) fn shell(value: &str) -> String {
+pub fn shell(value: &str) -> String {
     if is_plain(value) { value.to_owned() } else { format!("'{}'", value.replace('\'', r"'\''")) }
 }
 

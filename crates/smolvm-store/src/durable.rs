@@ -5,11 +5,15 @@ use std::io::{self, Write};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
+/// How the names of temporary files begin.
+pub(crate) const TEMPORARY: &str = ".new-";
+
 /// Writes a whole file or leaves what was there: temporary file in the same folder, sync, rename, sync of the folder.
 pub(crate) fn write_file(path: &Path, content: &[u8], mode: u32) -> io::Result<()> {
     let folder = path.parent().ok_or_else(|| io::Error::from(io::ErrorKind::InvalidInput))?;
     fs_err::create_dir_all(folder)?;
-    let mut file = tempfile::Builder::new().prefix(".new-").tempfile_in(folder).map_err(|error| at(folder, &error))?;
+    let mut file =
+        tempfile::Builder::new().prefix(TEMPORARY).tempfile_in(folder).map_err(|error| at(folder, &error))?;
     file.write_all(content).map_err(|error| at(path, &error))?;
     file.as_file().set_permissions(Permissions::from_mode(mode))?;
     file.as_file().sync_all().map_err(|error| at(path, &error))?;

@@ -20,6 +20,18 @@ pub enum StoreError {
         /// What this code reads.
         known: String,
     },
+    /// It is a folder of something else.
+    #[error("{} is no image store: it has no file VERSION, but other things, such as `{stranger}`", root.display())]
+    #[diagnostic(
+        code(smolvm::store::not_a_store),
+        help("name a folder that is new or empty with --image-dir; nothing in this one was touched")
+    )]
+    NotAStore {
+        /// The folder.
+        root: PathBuf,
+        /// One of the things in it.
+        stranger: String,
+    },
     /// The disk is full.
     #[error("no space left in the image store {}", root.display())]
     #[diagnostic(
@@ -109,6 +121,14 @@ impl StoreError {
     /// Whether this machine lacks something (exit code 3).
     pub fn is_host_fault(&self) -> bool {
         matches!(self, Self::DiskFull { .. } | Self::Unusable { .. } | Self::Version { .. })
+    }
+
+    /// Whether what was asked for is wrong (exit code 2).
+    pub fn is_input_fault(&self) -> bool {
+        matches!(
+            self,
+            Self::NotAStore { .. } | Self::BadName { .. } | Self::NoSuchImage { .. } | Self::Ambiguous { .. }
+        )
     }
 
     /// What the system said, by kind.

@@ -32,6 +32,8 @@ impl Store {
     /// by key, all its names go. Refused, with nothing changed, while it is in use or being built.
     pub fn remove(&self, asked: &str) -> Result<Removed, StoreError> {
         let in_use = |user: &str| StoreError::InUse { asked: asked.to_owned(), user: user.to_owned() };
+        // Before anything is locked: what is not there leaves no trace in a store that is none.
+        self.resolve(asked)?;
         let names_lock = self.names.lock().map_err(|error| self.error(error))?;
         let Resolved { name, key } = self.resolve(asked)?;
         let all: Vec<_> = self.names.all().map_err(|error| self.error(error))?;

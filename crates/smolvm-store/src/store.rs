@@ -4,7 +4,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
-use crate::durable::write_file;
+use crate::durable::{TEMPORARY, write_file};
 use crate::error::StoreError;
 use crate::image::{Damage, Image, Miss};
 use crate::lock::Locked;
@@ -14,6 +14,10 @@ use smolvm_manifest::BuildKey;
 
 /// What `VERSION` says in a store that this code can read.
 const VERSION: &str = "smolvm-store 1";
+
+/// What may lie in a folder without `VERSION` that is to become a store: what another process that makes the same store wrote
+/// since we looked, and what every new ext4 disk has.
+const NO_STRANGERS: [&str; 8] = ["VERSION", "images", "index", "staging", "scratch", "locks", "logs", "lost+found"];
 
 /// Fewer digits than this are no way to name an image: too much would fit by chance.
 const SHORTEST_PREFIX: usize = 4;
@@ -49,23 +53,37 @@ impl Store {
     /// The folder in which logs of failed builds lie, for people to read. Nothing reads them again.
     pub const LOGS: &'static str = "logs";
 
-    /// Opens a store, and makes one where there is none.
+    /// Opens a store, and makes one where there is nothing yet. A folder that holds other things is refused.
     pub fn open(root: impl Into<PathBuf>) -> Result<Self, StoreError> {
-        let root = root.into();
-        let version = root.join("VERSION");
-        match fs_err::read_to_string(&version) {
-            Ok(found) if found.trim_end() == VERSION => {}
+        let (store, found) = Self::inspect(root.into())?;
+        if found == Found::Nothing {
+            let text = format!("{VERSION}\n");
+            write_file(&store.root.join("VERSION"), text.as_bytes(), 0o644).map_err(|error| store.error(error))?;
+        }
+        Ok(store)
+    }
+
+    /// Opens a store to look at it or to take from it: where there is none, none is made, and there are no images.
+    pub fn open_existing(root: impl Into<PathBuf>) -> Result<Self, StoreError> {
+        Ok(Self::inspect(root.into())?.0)
+    }
+
+    /// The store in a folder, and whether it is there already. Writes nothing.
+    fn inspect(root: PathBuf) -> Result<(Self, Found), StoreError> {
+        let found = match fs_err::read_to_string(root.join("VERSION")) {
+            Ok(found) if found.trim_end() == VERSION => Found::Store,
             Ok(found) => {
                 let found = found.lines().next().unwrap_or_default().chars().take(40).collect();
                 return Err(StoreError::Version { root, found, known: VERSION.to_owned() });
             }
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                let text = format!("{VERSION}\n");
-                write_file(&version, text.as_bytes(), 0o644).map_err(|error| StoreError::of(&root, error))?;
-            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => match stranger(&root) {
+                Ok(None) => Found::Nothing,
+                Ok(Some(stranger)) => return Err(StoreError::NotAStore { root, stranger }),
+                Err(error) => return Err(StoreError::of(&root, error)),
+            },
             Err(error) => return Err(StoreError::of(&root, error)),
-        }
-        Ok(Self { names: Names::new(&root), root })
+        };
+        Ok((Self { names: Names::new(&root), root }, found))
     }
 
     /// The folder.
@@ -195,6 +213,31 @@ impl Store {
         let (name, created) = name.unzip();
         Ok(ListedImage { name, key: key.clone(), created, state })
     }
+}
+
+/// What a folder holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Found {
+    Store,
+    Nothing,
+}
+
+/// Something in a folder that no store has, if there is such a thing; nothing if there is no folder.
+fn stranger(folder: &Path) -> io::Result<Option<String>> {
+    let listing = match fs_err::read_dir(folder) {
+        Ok(listing) => listing,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    let mut strangers = Vec::new();
+    for entry in listing {
+        let name = entry?.file_name().to_string_lossy().into_owned();
+        if !NO_STRANGERS.contains(&name.as_str()) && !name.starts_with(TEMPORARY) {
+            strangers.push(name);
+        }
+    }
+    // The first by name, so that the message is the same every time.
+    Ok(strangers.into_iter().min())
 }
 
 /// What was asked for, by name or by key.

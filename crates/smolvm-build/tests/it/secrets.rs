@@ -34,6 +34,7 @@ fn the_canary_is_found_nowhere_after_a_build() {
 
     assert!(!log.lock().unwrap().contains(CANARY), "the canary is in an event");
     assert!(log.lock().unwrap().contains("********"), "the step printed it, and that was shown blotted out");
+    assert!(log.lock().unwrap().contains("source: \"run[0]\""), "lines say by which step, in short");
     assert!(!format!("{image:?}").contains(CANARY));
     let mut files = 0;
     for entry in walkdir::WalkDir::new(project.path()).into_iter().map(Result::unwrap) {

@@ -1,10 +1,11 @@
 //! `smolvm build`.
 
 use std::fmt::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 use smolvm_build::{BuiltImage, EngineChoice};
+use smolvm_render::shell_word;
 
 use super::{Output, Smolfile, Store, bytes, options};
 use crate::answer::Answer;
@@ -68,11 +69,11 @@ impl Arguments {
         let progress = Progress::new(&self.progress, terminal);
         let events = progress.events();
         let image = progress.during(smolvm_build::build(&options, &events))?;
-        Ok(Answer::done(text(&image), &image))
+        Ok(Answer::done(text(&image, self.store.image_dir.as_deref()), &image))
     }
 }
 
-fn text(image: &BuiltImage) -> String {
+fn text(image: &BuiltImage, image_dir: Option<&Path>) -> String {
     let mut text = String::new();
     let how = if image.cached { "is up to date" } else { "was built" };
     let seconds = image.duration.as_secs_f64();
@@ -86,6 +87,34 @@ fn text(image: &BuiltImage) -> String {
     field("rootfs", &image.rootfs.display());
     field("size", &format_args!("{}, {} on disk", bytes(image.size_bytes), bytes(image.disk_bytes)));
     field("boot args", &image.boot_args);
-    field("try it", &format_args!("smolvm run {}", image.name));
+    field("try it", &run_command(&image.name, image_dir));
     format!("{} {how} ({seconds:.2} s)\n{text}", image.name)
+}
+
+/// A line for the shell that runs an image of the store that this command was given.
+fn run_command(name: &str, image_dir: Option<&Path>) -> String {
+    match image_dir {
+        // With `=`, since a folder's name may begin with `-`.
+        Some(folder) => format!("smolvm run --image-dir={} {name}", shell_word(&folder.to_string_lossy())),
+        None => format!("smolvm run {name}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_to_try_names_the_store_as_a_shell_reads_it() {
+        let table = [
+            (None, "smolvm run dev"),
+            (Some("images"), "smolvm run --image-dir=images dev"),
+            (Some("my images/it's"), r"smolvm run --image-dir='my images/it'\''s' dev"),
+            (Some("-x"), "smolvm run --image-dir=-x dev"),
+            (Some("~/images"), "smolvm run --image-dir='~/images' dev"),
+        ];
+        for (folder, command) in table {
+            assert_eq!(run_command("dev", folder.map(Path::new)), command);
+        }
+    }
 }

@@ -49,10 +49,7 @@ impl From<StoreError> for Failure {
     fn from(error: StoreError) -> Self {
         let exit = if error.is_host_fault() {
             Exit::Host
-        } else if matches!(
-            error,
-            StoreError::BadName { .. } | StoreError::NoSuchImage { .. } | StoreError::Ambiguous { .. }
-        ) {
+        } else if error.is_input_fault() {
             Exit::Input
         } else {
             Exit::Failed

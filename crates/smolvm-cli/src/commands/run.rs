@@ -54,7 +54,7 @@ pub(crate) struct Arguments {
 impl Arguments {
     pub(super) fn execute(&self, terminal: Terminal) -> Result<Answer, Failure> {
         // The image is held for as long as it runs, so that nobody removes it.
-        let image = Store::open(self.store.folder())?.find(&self.image)?;
+        let image = Store::open_existing(self.store.folder())?.find(&self.image)?;
         let temporary = std::env::temp_dir();
         let console_log = match &self.console {
             Some(file) => file.clone(),

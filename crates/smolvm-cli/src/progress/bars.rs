@@ -50,14 +50,15 @@ impl Bars {
         self.shown().stages.insert(stage, bar);
     }
 
-    fn stage_progress(&self, stage: Stage, done: u64, total: u64, item: String) {
+    fn stage_progress(&self, stage: Stage, done: u64, total: u64, item: &str) {
         if let Some(bar) = self.shown().stages.get(&stage) {
             if bar.length().is_none() {
                 bar.set_style(self.style("{spinner} {prefix} {bar:20} {pos}/{len} {wide_msg}"));
             }
             bar.set_length(total);
             bar.set_position(done);
-            bar.set_message(item);
+            // A step may be a whole script.
+            bar.set_message(item.lines().next().unwrap_or_default().to_owned());
         }
     }
 
@@ -116,7 +117,7 @@ impl Sink for Bars {
         match event {
             Event::StageStarted(stage) => self.stage_started(stage),
             Event::StageFinished(stage, duration) => self.stage_finished(stage, duration),
-            Event::StageProgress { stage, done, total, item } => self.stage_progress(stage, done, total, item),
+            Event::StageProgress { stage, done, total, item } => self.stage_progress(stage, done, total, &item),
             Event::Fetch(event) => self.fetch(event),
             Event::Output { source, line } if self.verbose => self.keep(&format!("{source} | {line}")),
             Event::Output { .. } => {}

@@ -140,3 +140,14 @@ fn another_file() {
     other.yaml is valid: image other, debian:trixie for [ARCH]
     "#);
 }
+
+/// The mistake is in the middle of 10,000 characters, and the report has room for 100.
+#[test]
+fn a_very_long_line() {
+    let long = "x".repeat(5_000);
+    let (_scratch, folder) =
+        project(&format!("base: debian:bookworm\nrun: [echo {long}, {{user: dev, cmd: \"{long}\"}}]\n"));
+    snapshot!(&folder, run(&folder, ["check"]), @"");
+    let data = run(&folder, ["check", "--json"]).expect_code(2).envelope();
+    assert_eq!(data["error"]["mistakes"][0]["column"], 5_030, "{data}");
+}

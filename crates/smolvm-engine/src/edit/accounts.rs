@@ -3,7 +3,7 @@
 //! Formats: passwd(5), group(5), shadow(5), gshadow(5).
 
 use miette::Diagnostic;
-use smolvm_manifest::{Owner, User};
+use smolvm_manifest::{Manifest, Owner, User};
 use smolvm_rootfs::{RootTree, TreeError};
 use thiserror::Error;
 
@@ -44,6 +44,18 @@ pub enum AccountError {
         user: String,
         /// Its id.
         uid: u32,
+    },
+    /// A group that exists already, and that others are in or own files by.
+    #[error("user `{user}` cannot have a group of its own: the image has a group `{user}` already, with gid {gid}")]
+    #[diagnostic(
+        code(smolvm::engine::group_exists),
+        help("choose another name; who should be in that group says so: `groups: [{user}]`")
+    )]
+    GroupExists {
+        /// Who.
+        user: String,
+        /// The group's id.
+        gid: u32,
     },
     /// An id that is taken.
     #[error("user `{user}` is to have uid {uid}, which `{holder}` has already")]
@@ -97,6 +109,21 @@ pub enum AccountError {
         /// Why.
         error: std::io::Error,
     },
+}
+
+impl AccountError {
+    /// The part of the Smolfile that this is about, as a JSON pointer.
+    pub(crate) fn pointer(&self, manifest: &Manifest) -> Option<String> {
+        let (user, key) = match self {
+            Self::NoSuchGroup { user, .. } => (user, "/groups"),
+            Self::UserExists { user, .. } | Self::GroupExists { user, .. } => (user, "/name"),
+            Self::UidTaken { user, .. } => (user, "/uid"),
+            Self::NoFreeUid(user) => (user, ""),
+            Self::NoSuchUser { .. } | Self::NoSuchOwnerGroup { .. } | Self::Tree(_) | Self::Read { .. } => return None,
+        };
+        let index = manifest.users.iter().position(|declared| declared.name == *user)?;
+        Some(format!("/users/{index}{key}"))
+    }
 }
 
 /// Who runs a command: ids and what the environment says of them.
@@ -156,6 +183,9 @@ impl Accounts {
         if let Some(line) = self.passwd.find(&user.name) {
             return Err(AccountError::UserExists { user: user.name.clone(), uid: number(line, 2).unwrap_or(0) });
         }
+        if let Some(line) = self.group.find(&user.name) {
+            return Err(AccountError::GroupExists { user: user.name.clone(), gid: number(line, 2).unwrap_or(0) });
+        }
         let uid = match user.uid {
             Some(uid) => uid,
             None => self.free_id().ok_or_else(|| AccountError::NoFreeUid(user.name.clone()))?,
@@ -163,10 +193,7 @@ impl Accounts {
         if let Some(holder) = self.passwd.with_number(2, uid) {
             return Err(AccountError::UidTaken { user: user.name.clone(), uid, holder: holder[0].clone() });
         }
-        let gid = match self.group_id(&user.name) {
-            Some(gid) => gid,
-            None => self.add_group(&user.name, uid),
-        };
+        let gid = self.add_group(&user.name, uid);
         for group in &user.groups {
             self.join(&user.name, group)?;
         }

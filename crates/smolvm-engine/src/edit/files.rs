@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use miette::Diagnostic;
-use smolvm_manifest::{LocalEntry, LocalKind, LocalSource};
+use smolvm_manifest::{LocalEntry, LocalKind, LocalSource, Manifest};
 use smolvm_render::{Content as StepContent, FileStep};
 use smolvm_rootfs::{Content, Inode, Kind, RootTree, TreeError};
 use thiserror::Error;
@@ -50,6 +50,15 @@ pub enum FileError {
         #[source]
         error: TreeError,
     },
+}
+
+impl FileError {
+    /// The part of the Smolfile that this is about, as a JSON pointer.
+    pub(crate) fn pointer(&self, manifest: &Manifest) -> Option<String> {
+        let (Self::TargetIsFolder { target } | Self::Target { target, .. }) = self else { return None };
+        let index = manifest.files.iter().position(|entry| entry.target == *target)?;
+        Some(format!("/files/{index}/target"))
+    }
 }
 
 impl Editor {

@@ -24,7 +24,8 @@ pub(super) fn run(
 ) -> Result<(), EngineError> {
     let secrets: Vec<_> =
         step.secrets.iter().filter_map(|name| Some((name, surroundings.secrets.get(name)?))).collect();
-    let mut output = Output::new(&step.command, secrets.iter().map(|(_, secret)| secret.expose().to_vec()), events);
+    let name = format!("run[{index}]");
+    let mut output = Output::new(&name, secrets.iter().map(|(_, secret)| secret.expose().to_vec()), events);
     let command = SandboxCommand {
         cwd: step.workdir.clone(),
         user: Some(CommandUser { uid: login.uid, gid: login.gid, groups: login.groups.clone() }),

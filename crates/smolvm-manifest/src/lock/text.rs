@@ -4,9 +4,10 @@ use std::fmt::Write as _;
 use std::ops::Range;
 
 use miette::{Diagnostic, NamedSource, SourceSpan};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
-use super::{Lock, LockedPackage};
+use super::{Lock, LockedImage, LockedIndex, LockedKernel, LockedPackage, numbers};
+use crate::key;
 use crate::yaml;
 
 const HEADER: &str = "\
@@ -14,8 +15,33 @@ const HEADER: &str = "\
 # so that every machine builds the same bytes.
 ";
 
+/// No package index is from another time: a lock that says so would be blamed on the clock of this machine. 1970 to 2100.
+const TIMES: Range<i64> = 0..4_102_444_800;
+
+/// A lock file as it is written.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Written {
+    version: u32,
+    /// Over all the rest, as [`Lock::digest`] makes it. One that was taken out is as wrong as another one.
+    #[serde(default)]
+    digest: String,
+    question: String,
+    #[serde(deserialize_with = "numbers::time")]
+    epoch: i64,
+    indexes: Vec<LockedIndex>,
+    packages: Vec<LockedPackage>,
+    kernel: LockedKernel,
+    #[serde(default)]
+    base_image: Option<LockedImage>,
+}
+
 impl Lock {
     /// Reads a lock file. `name` is what errors call it.
+    ///
+    /// A lock is whole or useless: with a package or two less, an installation fails late and in words that nobody understands. So
+    /// it holds a digest over what it says, and whatever changed it since, an editor or a merge, is told at once. Comments and white
+    /// space say nothing.
     pub fn parse(name: &str, text: &str) -> Result<Self, LockError> {
         if let Some(span) = conflict_marker(text) {
             return Err(LockError::new(name, text, span, Problem::Conflict));
@@ -26,13 +52,23 @@ impl Lock {
             Some((version, span)) => return Err(LockError::new(name, text, span, Problem::Version(version))),
             None => return Err(LockError::new(name, text, 0..0, Problem::NoLock)),
         }
-        let lock: Self =
+        let Written { version, digest, question, epoch, indexes, packages, kernel, base_image } =
             yaml::typed(text).map_err(|(message, span)| LockError::new(name, text, span, Problem::Shape(message)))?;
+        let lock = Self { version, question, epoch, indexes, packages, kernel, base_image };
         check(&lock).map_err(|(message, needle)| {
             let span = text.find(&needle).map_or(0..0, |at| at..at + needle.len());
             LockError::new(name, text, span, Problem::Shape(message))
         })?;
+        if digest != lock.digest() {
+            let span = line_of(text, "digest:").map_or(0..0, |(_, span)| span);
+            return Err(LockError::new(name, text, span, Problem::Changed));
+        }
         Ok(lock)
+    }
+
+    /// Over everything that a lock says, however it is written. Hex blake3.
+    fn digest(&self) -> String {
+        key::digest(self)
     }
 
     /// The file's text. The same lock always gives the same text.
@@ -41,7 +77,8 @@ impl Lock {
         text.push_str(HEADER);
         let kernel = &self.kernel;
         // Writing to a String cannot fail.
-        let _ = writeln!(text, "version: {}\nquestion: {}\nepoch: {}", self.version, json(&self.question), self.epoch);
+        let _ = writeln!(text, "version: {}\ndigest: {}", self.version, json(&self.digest()));
+        let _ = writeln!(text, "question: {}\nepoch: {}", json(&self.question), self.epoch);
         let _ = writeln!(text, "indexes:{}", if self.indexes.is_empty() { " []" } else { "" });
         for index in &self.indexes {
             let _ = writeln!(
@@ -92,7 +129,9 @@ fn json(value: &impl Serialize) -> String {
 /// What the types cannot say. A lock comes with a pull request: it is not trusted to name only files of its archive.
 fn check(lock: &Lock) -> Result<(), (String, String)> {
     hex_digest("question", &lock.question)?;
+    likely_time("epoch", lock.epoch)?;
     for index in &lock.indexes {
+        likely_time("date", index.date)?;
         hex_digest(&format!("the index of {}", index.suite), &index.sha256)?;
     }
     let mut previous: Option<(&str, &str)> = None;
@@ -135,6 +174,11 @@ fn sound(package: &LockedPackage) -> Result<(), (String, String)> {
     Ok(())
 }
 
+fn likely_time(key: &str, seconds: i64) -> Result<(), (String, String)> {
+    let message = || format!("its {key} {seconds}, in seconds since 1970, is not before the year 2100");
+    if TIMES.contains(&seconds) { Ok(()) } else { Err((message(), format!("{key}: {seconds}"))) }
+}
+
 fn hex_digest(of: &str, text: &str) -> Result<(), (String, String)> {
     let hex = text.len() == 64 && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
     if hex { Ok(()) } else { Err((format!("the digest of {of} is not 64 characters of 0-9 and a-f"), text.to_owned())) }
@@ -155,10 +199,16 @@ fn conflict_marker(text: &str) -> Option<Range<usize>> {
 }
 
 fn version_line(text: &str) -> Option<(u32, Range<usize>)> {
+    let (version, span) = line_of(text, "version:")?;
+    Some((version.parse().ok()?, span))
+}
+
+/// The first line that begins with a key: what follows it, and where the line stands.
+fn line_of<'a>(text: &'a str, key: &str) -> Option<(&'a str, Range<usize>)> {
     let mut start = 0;
     for line in text.split_inclusive('\n') {
-        if let Some(version) = line.strip_prefix("version:") {
-            return Some((version.trim().parse().ok()?, start..start + line.trim_end().len()));
+        if let Some(value) = line.strip_prefix(key) {
+            return Some((value.trim(), start..start + line.trim_end().len()));
         }
         start += line.len();
     }
@@ -171,6 +221,7 @@ enum Problem {
     Version(u32),
     NoLock,
     Shape(String),
+    Changed,
 }
 
 /// Why a lock file cannot be used.
@@ -197,6 +248,10 @@ impl LockError {
             }
             Problem::NoLock => "this is no lock file: it does not say which version it has".to_owned(),
             Problem::Shape(message) => format!("the lock file is damaged: {message}"),
+            Problem::Changed => {
+                "the lock file is not as smolvm wrote it: it was changed by hand, by a merge or by another program"
+                    .to_owned()
+            }
         }
     }
 }
@@ -207,6 +262,7 @@ impl Diagnostic for LockError {
             Problem::Conflict => "smolvm::lock::conflict",
             Problem::Version(_) => "smolvm::lock::version",
             Problem::NoLock | Problem::Shape(_) => "smolvm::lock::damaged",
+            Problem::Changed => "smolvm::lock::changed",
         }))
     }
 
@@ -215,8 +271,15 @@ impl Diagnostic for LockError {
             Problem::Conflict => {
                 "a lock is made, not merged: delete it, settle the Smolfile, run `smolvm build` and commit the new lock"
             }
+            Problem::Version(version) if version < Lock::VERSION => {
+                "an older smolvm wrote it: delete it and run `smolvm build`, which resolves the packages anew"
+            }
             Problem::Version(_) => {
                 "use the smolvm that wrote it, or delete it and run `smolvm build` to make a new one"
+            }
+            Problem::Changed => {
+                "a lock is made, not edited or merged: take one back from version control as a whole, or delete it, settle \
+                 the Smolfile and run `smolvm build`, which resolves the packages anew"
             }
             Problem::NoLock | Problem::Shape(_) => {
                 "take it back from version control, or delete it and run `smolvm build` to make a new one"
@@ -229,6 +292,10 @@ impl Diagnostic for LockError {
     }
 
     fn labels(&self) -> Option<Box<dyn Iterator<Item = miette::LabeledSpan> + '_>> {
-        Some(Box::new(std::iter::once(miette::LabeledSpan::new_primary_with_span(Some("here".to_owned()), self.span))))
+        let label = match self.problem {
+            Problem::Changed => "this digest belongs to another content",
+            _ => "here",
+        };
+        Some(Box::new(std::iter::once(miette::LabeledSpan::new_primary_with_span(Some(label.to_owned()), self.span))))
     }
 }

@@ -6,6 +6,12 @@ const BASE: [&str; 19] = [
     "backup", "list", "irc", "_apt", "nobody", "gnats",
 ];
 
+/// Groups of Debian's and Ubuntu's `base-passwd` beside those of the users of [`BASE`].
+const BASE_GROUPS: [&str; 23] = [
+    "adm", "tty", "disk", "kmem", "dialout", "fax", "voice", "cdrom", "floppy", "tape", "sudo", "audio", "dip",
+    "operator", "src", "shadow", "utmp", "video", "sasl", "plugdev", "staff", "users", "nogroup",
+];
+
 /// Those that well-known packages create, so that a step or service may name them.
 const FROM_PACKAGES: [&str; 41] = [
     "avahi",
@@ -62,16 +68,25 @@ pub(super) fn taken(name: &str) -> Option<&'static str> {
         Some("every system has it")
     } else if BASE.contains(&name) || name == "sshd" {
         Some("the distribution has it")
+    } else if is_group(name) {
+        Some("the distribution has a group of that name")
     } else {
         None
     }
 }
 
 /// What to do instead.
-pub(super) fn advice(name: &str) -> &'static str {
+pub(super) fn advice(name: &str) -> String {
     if name == "root" {
-        "root's keys and password stand under `ssh`"
+        "root's keys and password stand under `ssh`".to_owned()
+    } else if is_group(name) {
+        format!("choose another name; who should be in that group says so: `groups: [{name}]`")
     } else {
-        "choose another name; a step or service may run as this user without it being listed here"
+        "choose another name; a step or service may run as this user without it being listed here".to_owned()
     }
+}
+
+/// A user has a group of its own, of the same name: it cannot be one that others are in too.
+fn is_group(name: &str) -> bool {
+    BASE_GROUPS.contains(&name)
 }

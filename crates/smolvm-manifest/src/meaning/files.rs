@@ -2,9 +2,10 @@
 
 use std::path::{Component, Path};
 
+use super::places::Places;
 use super::{Meaning, Seen, below};
 use crate::finding::Finding;
-use crate::manifest::{FileContent, FileEntry, LocalKind, LocalSource, Owner};
+use crate::manifest::{FileContent, FileEntry, LocalKind, LocalSource, Owner, User};
 use crate::surroundings::LocalSourceError;
 use crate::written::{self, List, ModeText, OwnerText};
 
@@ -12,14 +13,17 @@ use crate::written::{self, List, ModeText, OwnerText};
 const NOT_ON_DISK: [&str; 4] = ["/proc", "/sys", "/dev", "/run"];
 
 impl Meaning<'_> {
-    pub(super) fn files(&mut self, written: List<written::Entry>) -> Vec<FileEntry> {
+    pub(super) fn files(&mut self, written: List<written::Entry>, users: &[User]) -> Vec<FileEntry> {
         let mut targets = Seen::new();
+        let mut places = Places::new(users);
         let mut files = Vec::new();
         for (index, entry) in written.entries() {
             let pointer = format!("/files/{index}");
             let target = entry.target.0;
             let at_target = below(&pointer, "target");
-            if let Some(earlier) = targets.again(target.clone(), &at_target) {
+            let again = targets.again(target.clone(), &at_target);
+            let twice = again.is_some();
+            if let Some(earlier) = again {
                 self.add(
                     Finding::at("clash", &at_target, format!("two entries write `{target}`"))
                         .also(earlier, "the first")
@@ -51,6 +55,9 @@ impl Meaning<'_> {
                         .label("its files keep their own modes")
                         .help("remove `mode`, or list the file that needs it as an entry of its own"),
                 );
+            }
+            if !twice && let Some(clash) = places.take(&at_target, &target, &content) {
+                self.add(clash);
             }
             files.push(FileEntry { target, content, mode, owner: entry.owner.map(|owner| owner_of(&owner)) });
         }

@@ -43,6 +43,7 @@ pub(crate) fn lock_for(manifest: &Manifest) -> Lock {
             packages: vec![package("linux-image-cloud-amd64", "6.1.1")],
             busybox: package("busybox-static", "1:1.35"),
         },
+        base_image: None,
     }
 }
 
@@ -88,15 +89,21 @@ fn a_merge_conflict_is_called_one() {
 
 #[test]
 fn another_version_is_called_one() {
-    insta::assert_snapshot!(refused("version: 2\nlayers: {}\n"));
+    let reports = ["version: 3\nlayers: {}\n", "version: 1\nquestion: \"\"\n"].map(refused);
+    insta::assert_snapshot!(reports.join("\n\n"));
 }
 
 #[test]
 fn damage_is_pointed_at() {
-    let damage: [(&str, &str, &str); 9] = [
+    let damage: [(&str, &str, &str); 14] = [
         ("no_lock", "", "hello: world\n"),
         ("unknown_key", "epoch:", "epcoh: 1\nepoch:"),
         ("wrong_type", "size: 12345", "size: many"),
+        ("negative_size", "size: 12345", "size: -1"),
+        ("half_a_byte", "size: 12345", "size: 0.5"),
+        ("negative_epoch", "epoch: 1700000000", "epoch: -5"),
+        ("epoch_of_the_year_9999", "epoch: 1700000000", "epoch: 253370764800"),
+        ("date_of_the_year_2100", "date: 1700000000", "date: 4102444800"),
         ("missing", ", sha256: \"abababababababababababababababababababababababababababababababab\"", ""),
         ("escaping_path", "pool/main/b/base-files/", "../../../etc/"),
         ("absolute_path", "pool/main/b/base-files/", "/pool/"),
@@ -110,6 +117,39 @@ fn damage_is_pointed_at() {
         let _ = writeln!(all, "## {what}\n{}\n", refused(&text));
     }
     insta::assert_snapshot!(all);
+}
+
+#[test]
+fn a_change_by_hand_is_told() {
+    let text = text();
+    let without = |word: &str| text.lines().filter(|line| !line.contains(word)).collect::<Vec<_>>().join("\n") + "\n";
+    insta::assert_snapshot!(refused(&without("name: \"libstdc++6\"")));
+    let changes = [
+        without("digest:"),
+        text.replace("12.4+deb12u5", "12.4+deb12u6"),
+        text.replace("epoch: 1700000000", "epoch: 1700000001"),
+        text.replace("size: 12345", "size: 12346"),
+        text.replace("modules: \"all\"", "modules: \"chosen\""),
+        text.replace("digest: \"", "digest: \"0"),
+    ];
+    for changed in changes {
+        assert_ne!(changed, text);
+        assert!(refused(&changed).contains("smolvm::lock::changed"), "{changed}");
+    }
+}
+
+#[test]
+fn how_a_lock_is_written_says_nothing() {
+    let text = text();
+    let lock = Lock::parse("Smolfile.lock", &text).expect("our own text");
+    for other in [
+        text.replace('\n', "\r\n"),
+        text.replacen("packages:", "# Checked in by me.\npackages:", 1),
+        text.replace("epoch: 1", "epoch:   1"),
+        text.replace('"', "'"),
+    ] {
+        assert_eq!(Lock::parse("Smolfile.lock", &other).expect("the same lock"), lock);
+    }
 }
 
 #[test]

@@ -52,6 +52,7 @@ pub(crate) fn locked(distro: Distro) -> LockedManifest {
             packages: vec![package("linux-image-cloud-amd64", "6.1", "amd64", PackageLayer::User)],
             busybox: package("busybox-static", "1.35", "amd64", PackageLayer::User),
         },
+        base_image: None,
     };
     LockedManifest { manifest, lock }
 }

@@ -33,17 +33,39 @@ pub(super) const DEVICES: [&str; 6] = ["null", "zero", "full", "random", "urando
 /// outside root inside has that number. The list is the one that container engines use.
 const READ_ONLY: [&str; 6] =
     ["/proc/bus", "/proc/dynamic_debug", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"];
-/// Parts of `/proc` that tell about the machine what no build needs; hidden.
-const HIDDEN: [&str; 9] = [
+/// Parts of `/proc` that tell about the machine what no build needs; hidden. Its boot arguments, kernel options and disks would
+/// find their way into what scripts write: `kernel-install` falls back to this command line. Processors, memory and the kernel's
+/// version stay, since compilers and run-time systems ask for them; `docs/reproducibility.md` says so.
+const HIDDEN: [&str; 29] = [
     "/proc/acpi",
     "/proc/asound",
+    "/proc/bootconfig",
+    "/proc/cmdline",
+    "/proc/config.gz",
+    "/proc/diskstats",
+    "/proc/driver",
     "/proc/interrupts",
+    "/proc/iomem",
+    "/proc/ioports",
+    "/proc/kallsyms",
     "/proc/kcore",
+    "/proc/key-users",
     "/proc/keys",
+    "/proc/kpagecgroup",
+    "/proc/kpagecount",
+    "/proc/kpageflags",
     "/proc/latency_stats",
+    "/proc/mdstat",
+    "/proc/modules",
+    "/proc/mtrr",
+    "/proc/pagetypeinfo",
+    "/proc/partitions",
     "/proc/sched_debug",
     "/proc/scsi",
+    "/proc/slabinfo",
+    "/proc/swaps",
     "/proc/timer_list",
+    "/proc/vmallocinfo",
 ];
 
 /// Sets host name, network and file system up. `scratch` is relative to the working folder.

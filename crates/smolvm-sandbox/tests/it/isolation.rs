@@ -47,6 +47,20 @@ fn commands_see_the_image_and_nothing_of_the_host() {
     assert_eq!(sandbox.out("readlink /proc/self/fd/0"), "/dev/null\n");
 }
 
+#[test]
+fn what_tells_about_the_machine_is_empty_and_what_builds_ask_for_is_not() {
+    let Some(mut sandbox) = sandbox() else { return };
+    let hidden = "acpi bootconfig cmdline config.gz diskstats driver interrupts iomem ioports kallsyms kcore key-users keys \
+                  kpagecount mdstat modules mtrr pagetypeinfo partitions slabinfo swaps timer_list vmallocinfo";
+    let script = "for name in $NAMES; do test -d /proc/$name && ls -A /proc/$name || head -c 40 /proc/$name; done";
+    let show = |names: &str| format!("NAMES='{names}'; ({script}) 2> /dev/null; true");
+    assert!(!std::fs::read("/proc/cmdline").expect("the host's").is_empty());
+    assert_eq!(sandbox.out(&show(hidden)), "");
+    for name in ["cpuinfo", "filesystems", "meminfo", "stat", "uptime", "version"] {
+        assert_ne!(sandbox.out(&show(name)), "", "{name}");
+    }
+}
+
 /// The owner of the host's /dev/null as it is seen inside.
 fn null_owner() -> String {
     if rustix::process::geteuid().is_root() { "0" } else { "65534" }.to_owned()

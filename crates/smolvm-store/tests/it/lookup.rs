@@ -1,6 +1,7 @@
 //! What counts as an image, and what does not.
 
 use std::os::unix::fs::PermissionsExt;
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use smolvm_store::{Store, StoreError};
@@ -149,6 +150,79 @@ fn a_folder_that_cannot_be_used_is_named() {
     fs_err::write(&file, "").unwrap();
     let error = Store::open(file.join("store")).unwrap_err();
     assert!(error.is_host_fault() && error.to_string().contains("file/store"), "{error}");
+}
+
+type Open = fn(PathBuf) -> Result<Store, StoreError>;
+
+#[test]
+fn a_folder_of_other_things_is_no_store() {
+    let folder = tempfile::tempdir().unwrap();
+    let documents = folder.path().join("Documents");
+    fs_err::create_dir_all(documents.join("letters")).unwrap();
+    fs_err::write(documents.join("letters/1"), "dear reader").unwrap();
+    fs_err::write(documents.join("taxes"), "1").unwrap();
+    let before = tree(&documents);
+    for open in [Store::open as Open, Store::open_existing] {
+        let error = open(documents.clone()).unwrap_err();
+        assert!(matches!(&error, StoreError::NotAStore { stranger, .. } if stranger == "letters"), "{error:?}");
+        assert!(error.is_input_fault() && !error.is_host_fault());
+    }
+    assert_eq!(tree(&documents), before);
+}
+
+#[test]
+fn looking_makes_no_store() {
+    let folder = tempfile::tempdir().unwrap();
+    let missing = folder.path().join("images");
+    for root in [missing.clone(), folder.path().to_owned()] {
+        let store = Store::open_existing(&root).unwrap();
+        assert!(store.list().unwrap().is_empty());
+        assert!(matches!(store.find("dev"), Err(StoreError::NoSuchImage { .. })));
+        assert!(matches!(store.remove("dev"), Err(StoreError::NoSuchImage { .. })));
+        assert!(store.lookup(&key('a')).unwrap().is_none());
+    }
+    assert_eq!(fs_err::read_dir(folder.path()).unwrap().count(), 0);
+}
+
+#[test]
+fn a_store_that_another_process_is_just_making_is_none_of_other_things() {
+    let (_folder, store) = store();
+    let made = build(&store, "dev", &key('a'));
+    // Its VERSION under its temporary name, or not yet seen by the listing of the folder.
+    let version = store.root().join("VERSION");
+    fs_err::rename(&version, store.root().join(".new-x1y2z3")).unwrap();
+    fs_err::create_dir(store.root().join("lost+found")).unwrap();
+    for open in [Store::open_existing as Open, Store::open] {
+        assert_eq!(open(store.root().to_owned()).unwrap().find("dev").unwrap().key(), made.key());
+    }
+    assert_eq!(fs_err::read_to_string(&version).unwrap(), "smolvm-store 1\n");
+}
+
+#[test]
+fn many_that_make_the_same_store_at_once_all_have_it() {
+    let folder = tempfile::tempdir().unwrap();
+    for round in 0..20 {
+        let root = folder.path().join(round.to_string());
+        // An empty folder, as somebody may have made it, and none at all.
+        if round % 2 == 0 {
+            fs_err::create_dir(&root).unwrap();
+        }
+        let start = std::sync::Barrier::new(8);
+        std::thread::scope(|scope| {
+            let makers: Vec<_> = (0..8)
+                .map(|maker| {
+                    let (start, root) = (&start, &root);
+                    scope.spawn(move || {
+                        start.wait();
+                        let digit = char::from_digit(maker, 16).unwrap();
+                        build(&Store::open(root).unwrap(), &format!("image-{maker}"), &key(digit));
+                    })
+                })
+                .collect();
+            makers.into_iter().for_each(|maker| maker.join().unwrap());
+        });
+        assert_eq!(Store::open(&root).unwrap().list().unwrap().len(), 8);
+    }
 }
 
 fn tree(folder: &std::path::Path) -> Vec<std::path::PathBuf> {

@@ -25,7 +25,7 @@ pub(crate) struct Arguments {
 
 impl Arguments {
     pub(super) fn execute(&self) -> Result<Answer, Failure> {
-        let image = Store::open(self.store.folder())?.find(&self.image)?;
+        let image = Store::open_existing(self.store.folder())?.find(&self.image)?;
         Ok(Answer::done(for_people(&image), &for_machines(&image)))
     }
 }

@@ -22,7 +22,7 @@ pub(crate) struct Arguments {
 
 impl Arguments {
     pub(super) fn execute(&self) -> Result<Answer, Failure> {
-        let images = Store::open(self.store.folder())?.list()?;
+        let images = Store::open_existing(self.store.folder())?.list()?;
         let data = json!({"images": images.iter().map(for_machines).collect::<Vec<_>>()});
         if images.is_empty() {
             return Ok(Answer::done("there are no images; `smolvm build` makes one\n", &data));

@@ -24,7 +24,7 @@ pub(crate) struct Arguments {
 
 impl Arguments {
     pub(super) fn execute(&self) -> Result<Answer, Failure> {
-        let store = Store::open(self.store.folder())?;
+        let store = Store::open_existing(self.store.folder())?;
         let removed = self.images.iter().map(|image| store.remove(image)).collect::<Result<Vec<_>, _>>()?;
         let data = json!({"removed": removed.iter().map(|removed| json!({
             "names": removed.names,

@@ -20,6 +20,10 @@ fn a_second_build_is_a_hit() {
     for field in ["name", "key", "kernel", "initrd", "rootfs", "boot_args", "rootfs_blake3", "size_bytes"] {
         assert_eq!(again[field], shared.image[field], "{field}");
     }
+    let store = shared.home.join(".smolvm/images");
+    let store = store.to_str().expect("a path");
+    let named = shared.run(&["build", "--offline", "--image-dir", store]).expect_code(0).stdout;
+    assert!(named.contains(&format!("smolvm run --image-dir={store} project\n")), "{named}");
     let rootfs = std::fs::metadata(again["rootfs"].as_str().expect("a path")).expect("the root file system");
     assert_eq!(rootfs.permissions().mode() & 0o7777, 0o444);
     assert_eq!(Some(rootfs.len()), again["size_bytes"].as_u64());

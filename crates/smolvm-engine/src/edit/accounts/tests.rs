@@ -57,6 +57,10 @@ fn what_cannot_be_is_refused() {
     let tree = tree();
     let add = |wanted: &User| Accounts::read(&tree).unwrap().add(wanted).unwrap_err().to_string();
     assert_eq!(add(&user("daemon", None, &[])), "user `daemon` is already in the image, with uid 1");
+    assert_eq!(
+        add(&user("sudo", None, &[])),
+        "user `sudo` cannot have a group of its own: the image has a group `sudo` already, with gid 27"
+    );
     assert_eq!(add(&user("dev", Some(1), &[])), "user `dev` is to have uid 1, which `daemon` has already");
     assert_eq!(
         add(&user("dev", None, &["docker"])),
