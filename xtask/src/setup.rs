@@ -5,6 +5,7 @@ use crate::{Result, say};
 
 /// A program that some tests need.
 struct Tool {
+    /// Its name, or the whole path of another file that tells whether the package is there.
     program: &'static str,
     /// The Debian and Ubuntu package that holds it.
     package: &'static str,
@@ -16,7 +17,7 @@ const QEMU: Tool = Tool { program: "qemu-system-aarch64", package: "qemu-system-
 #[cfg(not(target_arch = "aarch64"))]
 const QEMU: Tool = Tool { program: "qemu-system-x86_64", package: "qemu-system-x86", purpose: "boots images" };
 
-const TOOLS: [Tool; 8] = [
+const TOOLS: [Tool; 11] = [
     QEMU,
     Tool { program: "ssh", package: "openssh-client", purpose: "reaches booted images" },
     Tool { program: "ssh-keygen", package: "openssh-client", purpose: "judges keys and host keys" },
@@ -25,6 +26,13 @@ const TOOLS: [Tool; 8] = [
     Tool { program: "busybox", package: "busybox-static", purpose: "is the program in bare sandboxes" },
     Tool { program: "mmdebstrap", package: "mmdebstrap", purpose: "installs the set that ours is compared with" },
     Tool { program: "gpg", package: "gpg", purpose: "reads keyrings for mmdebstrap" },
+    Tool { program: "dpkg-source", package: "dpkg-dev", purpose: "unpacks the source of Alpine's sshd" },
+    Tool { program: "musl-gcc", package: "musl-tools", purpose: "builds Alpine's sshd" },
+    Tool {
+        program: "/usr/include/linux/types.h",
+        package: "linux-libc-dev",
+        purpose: "is what that sshd is built with",
+    },
 ];
 
 /// Installs what is missing where that can be done (as root), and says what is missing where it cannot.

@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
+mod alpine;
 mod archive;
 mod disk_full;
 mod hostile_packages;

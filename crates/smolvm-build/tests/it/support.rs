@@ -74,6 +74,12 @@ pub(crate) fn has(what: &str, here: bool) -> bool {
     here
 }
 
+pub(crate) fn programs_are_here(programs: &[&str]) -> bool {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let is_here = |program: &&str| std::env::split_paths(&path).any(|folder| folder.join(program).is_file());
+    programs.iter().all(is_here)
+}
+
 pub(crate) fn is_root() -> bool {
     rustix::process::geteuid().is_root()
 }

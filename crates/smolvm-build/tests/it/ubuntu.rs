@@ -11,7 +11,7 @@ use smolvm_packages::test_key::TestKey;
 use smolvm_vm::{MachineOptions, VmImage};
 use tower_http::services::ServeDir;
 
-use crate::support::{Project, debian_host, download_cache, has, runtime};
+use crate::support::{Project, debian_host, download_cache, has, programs_are_here, runtime};
 
 const PACKAGES: &str = "base: debian:bookworm\nsize: 1GiB\npackages: [less]\n";
 
@@ -44,7 +44,7 @@ fn a_release_in_ubuntus_layout_is_built() {
     let lock = fs_err::read_to_string(project.path().join("Smolfile.lock")).unwrap();
     assert!(lock.contains("archive: \"ubuntu\"") && lock.contains("from: \"debian\""), "{lock}");
     assert!(!lock.contains(&address), "a lock names no host");
-    if has("qemu-system-x86_64 and ssh", programs_are_here()) {
+    if has("qemu-system-x86_64 and ssh", programs_are_here(&["qemu-system-x86_64", "ssh"])) {
         assert_eq!(boot(&image, project.path()), 7);
     }
 
@@ -68,12 +68,6 @@ fn serve(folder: &Path) -> String {
         });
     });
     address
-}
-
-fn programs_are_here() -> bool {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let is_here = |program: &str| std::env::split_paths(&path).any(|folder| folder.join(program).is_file());
-    is_here("qemu-system-x86_64") && is_here("ssh")
 }
 
 /// Boots the image with Debian's kernel, and looks whether it is whole.
