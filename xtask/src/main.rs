@@ -1,6 +1,7 @@
 //! `cargo xtask`: what this repository does to itself. `cargo xtask test` is the one command that CI runs.
 
 mod check;
+mod docker;
 mod process;
 mod schema;
 mod setup;

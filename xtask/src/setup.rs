@@ -17,7 +17,7 @@ const QEMU: Tool = Tool { program: "qemu-system-aarch64", package: "qemu-system-
 #[cfg(not(target_arch = "aarch64"))]
 const QEMU: Tool = Tool { program: "qemu-system-x86_64", package: "qemu-system-x86", purpose: "boots images" };
 
-const TOOLS: [Tool; 11] = [
+const TOOLS: [Tool; 12] = [
     QEMU,
     Tool { program: "ssh", package: "openssh-client", purpose: "reaches booted images" },
     Tool { program: "ssh-keygen", package: "openssh-client", purpose: "judges keys and host keys" },
@@ -26,6 +26,7 @@ const TOOLS: [Tool; 11] = [
     Tool { program: "busybox", package: "busybox-static", purpose: "is the program in bare sandboxes" },
     Tool { program: "mmdebstrap", package: "mmdebstrap", purpose: "installs the set that ours is compared with" },
     Tool { program: "gpg", package: "gpg", purpose: "reads keyrings for mmdebstrap" },
+    Tool { program: "dockerd", package: "docker.io", purpose: "is the other engine" },
     Tool { program: "dpkg-source", package: "dpkg-dev", purpose: "unpacks the source of Alpine's sshd" },
     Tool { program: "musl-gcc", package: "musl-tools", purpose: "builds Alpine's sshd" },
     Tool {
@@ -67,6 +68,6 @@ fn apt_get(words: &[&str]) -> std::process::Command {
     command
 }
 
-fn is_root() -> bool {
+pub(crate) fn is_root() -> bool {
     program("id", &["-u"]).output().is_ok_and(|output| output.stdout.trim_ascii() == b"0")
 }

@@ -1,11 +1,11 @@
 //! The test run: set-up, checks, documentation tests, then every other test. The test runner has the last word.
 
 use std::io::{BufRead, BufReader, Write};
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use crate::process::{cargo, run, succeeds_within};
-use crate::{Result, check, say, setup};
+use crate::{Result, check, docker, say, setup};
 
 /// Runs everything. A check that fails does not keep the tests from running.
 pub(crate) fn test() -> Result {
@@ -14,24 +14,31 @@ pub(crate) fn test() -> Result {
     say("== documentation tests");
     let documented = run(cargo(&["test", "--quiet", "--workspace", "--locked", "--doc"]));
     say("== tests");
+    let docker = docker::Daemon::start(setup::is_root())?;
+    let with_docker = |mut command: Command| {
+        if let Some(daemon) = &docker {
+            command.env(docker::VARIABLE, daemon.address());
+        }
+        command
+    };
     for earlier in [&checked, &documented] {
         if let Err(error) = earlier {
             say(&format!("before the tests: {error}"));
         }
     }
     let tested = if succeeds_within(cargo(&["nextest", "--version"]), Duration::from_mins(1)) {
-        run(cargo(&["nextest", "run", "--workspace", "--locked", "--no-fail-fast"]))
+        run(with_docker(cargo(&["nextest", "run", "--workspace", "--locked", "--no-fail-fast"])))
     } else {
-        cargo_test()
+        cargo_test(with_docker)
     };
     checked.and(documented).and(tested)
 }
 
 /// `cargo test`, whose summaries stand between its other lines: they are shown once more at the end.
-fn cargo_test() -> Result {
+fn cargo_test(prepared: impl FnOnce(Command) -> Command) -> Result {
     let words = ["test", "--workspace", "--locked", "--no-fail-fast", "--lib", "--bins", "--tests", "--examples"];
     say(&format!("$ cargo {}", words.join(" ")));
-    let mut child = cargo(&words).stdout(Stdio::piped()).spawn()?;
+    let mut child = prepared(cargo(&words)).stdout(Stdio::piped()).spawn()?;
     let output = child.stdout.take().ok_or("cargo's output is not to be had")?;
     let mut summaries = Vec::new();
     let mut stdout = std::io::stdout();

@@ -196,10 +196,10 @@ fn first_accounts(distro: Option<Distro>) -> Vec<String> {
 
 fn set_password(tools: ImageTools, user: &str, hash: Option<&str>) -> String {
     let hash = hash.unwrap_or("*");
-    if tools != ImageTools::Apt {
-        format!("printf '%s\\n' {} | chpasswd -e", shell(&format!("{user}:{hash}")))
-    } else {
+    if tools == ImageTools::Apt {
         format!("usermod --password {} {}", shell(hash), shell(user))
+    } else {
+        format!("printf '%s\\n' {} | chpasswd -e", shell(&format!("{user}:{hash}")))
     }
 }
 
@@ -208,11 +208,7 @@ fn create_user(tools: ImageTools, user: &User) -> String {
     let uid = user.uid.unwrap_or_default();
     let (shell_path, home) = (shell(&user.shell), shell(&user.home));
     let mut commands = Vec::new();
-    if tools != ImageTools::Apt {
-        commands.push(format!("addgroup -g {uid} {name}"));
-        commands.push(format!("adduser -D -u {uid} -G {name} -s {shell_path} -h {home} {name}"));
-        commands.extend(user.groups.iter().map(|group| format!("addgroup {name} {}", shell(group))));
-    } else {
+    if tools == ImageTools::Apt {
         commands.push(format!("groupadd --gid {uid} {name}"));
         let groups = match user.groups.as_slice() {
             [] => String::new(),
@@ -221,6 +217,10 @@ fn create_user(tools: ImageTools, user: &User) -> String {
         commands.push(format!(
             "useradd --uid {uid} --gid {uid}{groups} --shell {shell_path} --home-dir {home} --create-home {name}"
         ));
+    } else {
+        commands.push(format!("addgroup -g {uid} {name}"));
+        commands.push(format!("adduser -D -u {uid} -G {name} -s {shell_path} -h {home} {name}"));
+        commands.extend(user.groups.iter().map(|group| format!("addgroup {name} {}", shell(group))));
     }
     // Each distribution has its own idea of it.
     commands.push(format!("chmod 0755 {home}"));

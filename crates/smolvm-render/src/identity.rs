@@ -115,7 +115,7 @@ struct Command<'a> {
     env: &'a BTreeMap<String, String>,
     workdir: &'a str,
     user: &'a str,
-    command: String,
+    words: String,
 }
 
 /// The ENTRYPOINT and CMD of the image that the base is, so that they are not lost.
@@ -132,7 +132,7 @@ fn command(foundation: &Foundation<'_>, env: &BTreeMap<String, String>) -> Resul
         env,
         workdir: if image.workdir.is_empty() { "/" } else { &image.workdir },
         user: if matches!(user, "" | "0") { "root" } else { user },
-        command: words.join(" "),
+        words: words.join(" "),
     };
     let content = fill(COMMAND, &values)?;
     Ok(Some(FileStep::root("/etc/smolvm/command", Content::Bytes(content.into_bytes()), 0o755)))

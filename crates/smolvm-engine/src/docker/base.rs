@@ -29,7 +29,7 @@ impl Daemon {
             return Err(DockerError::NoShell { reference: reference.to_owned() });
         }
         let (digest, in_registry) = digest(&found);
-        let created = found.created.map_or(0, |created| created.unix_timestamp());
+        let created = found.created.map_or(0, bollard::models::BollardDate::unix_timestamp);
         let config = found.config.unwrap_or_default();
         let pair = |line: &String| line.split_once('=').map(|(name, value)| (name.to_owned(), value.to_owned()));
         let image = LockedImage {

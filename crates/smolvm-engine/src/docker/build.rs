@@ -146,7 +146,7 @@ impl<'a> Progress<'a> {
 
     fn classic_text(&mut self, text: &str) {
         if let Some(step) = text.strip_prefix("Step ") {
-            self.classic_step = step.trim().to_owned();
+            step.trim().clone_into(&mut self.classic_step);
             self.classic = self.output();
             self.note(&format!("[{}", step.trim().replacen(" :", "]", 1)));
         } else {

@@ -219,7 +219,9 @@ fn many_that_make_the_same_store_at_once_all_have_it() {
                     })
                 })
                 .collect();
-            makers.into_iter().for_each(|maker| maker.join().unwrap());
+            for maker in makers {
+                maker.join().unwrap();
+            }
         });
         assert_eq!(Store::open(&root).unwrap().list().unwrap().len(), 8);
     }
