@@ -51,7 +51,7 @@ async fn build_with(
     let store = Store::open(&options.image_dir)?;
     let (image, cached) = match store.lookup(&key)? {
         Some(image) => (image, true),
-        None => make(engine, locked.clone(), &key, &store, options, &sources, events).await?,
+        None => Box::pin(make(engine, locked.clone(), &key, &store, options, &sources, events)).await?,
     };
     store.name(&image, &locked.manifest.name, options.host.now())?;
     let built = described(&image, &locked.manifest.name, cached, started.elapsed());

@@ -38,10 +38,9 @@ impl fmt::Display for EngineKind {
 /// The engine that a manifest and the user's choice ask for. Nothing is tried yet: an image that is in the store needs none.
 pub fn engine_of(manifest: &Manifest, choice: EngineChoice) -> EngineKind {
     match choice {
-        EngineChoice::Embedded => EngineKind::Embedded,
         EngineChoice::Docker => EngineKind::Docker,
         EngineChoice::Auto if needs_docker(&manifest.base).is_some() => EngineKind::Docker,
-        EngineChoice::Auto => EngineKind::Embedded,
+        EngineChoice::Auto | EngineChoice::Embedded => EngineKind::Embedded,
     }
 }
 
@@ -56,7 +55,7 @@ pub(crate) fn reference(manifest: &Manifest) -> &str {
 /// Connects to the Docker daemon of this machine.
 pub(crate) async fn docker(options: &BuildOptions, name: &str) -> Result<DockerEngine, BuildError> {
     let log = options.image_dir.join(Store::LOGS).join(format!("{name}.log"));
-    let connected = DockerEngine::connect(&options.host.docker_places(), log).await;
+    let connected = Box::pin(DockerEngine::connect(&options.host.docker_places(), log)).await;
     connected.map_err(|error| BuildError::of_engine(error.into()))
 }
 
@@ -74,7 +73,8 @@ pub(crate) async fn run(kind: EngineKind, job: Job, options: &BuildOptions) -> R
         EngineKind::Embedded => EmbeddedEngine.build(job).await,
         EngineKind::Docker => {
             let log = options.image_dir.join(Store::LOGS).join(format!("{}.log", job.locked.manifest.name));
-            DockerEngine::connect(&options.host.docker_places(), log).await?.build(job).await
+            let places = options.host.docker_places();
+            Box::pin(async move { DockerEngine::connect(&places, log).await?.build(job).await }).await
         }
     }
 }

@@ -141,7 +141,7 @@ async fn base_image(
         return Ok(None);
     }
     let docker = engine::docker(options, &manifest.name).await?;
-    let seen = docker.look_at(engine::reference(manifest), manifest.arch, events).await;
+    let seen = Box::pin(docker.look_at(engine::reference(manifest), manifest.arch, events)).await;
     seen.map(Some).map_err(|error| BuildError::of_engine(error.into()))
 }
 
