@@ -30,6 +30,6 @@ impl Drop for Guard {
     }
 }
 
-fn remove(folder: &Path) -> io::Result<()> {
+pub(crate) fn remove(folder: &Path) -> io::Result<()> {
     smolvm_sandbox::remove_tree(folder).map_err(io::Error::other)
 }

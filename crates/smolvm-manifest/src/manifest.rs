@@ -127,6 +127,8 @@ pub struct Repository {
     pub components: Vec<String>,
     /// The OpenPGP certificates that may sign its indexes, armoured or binary. Empty: the base's keyring.
     pub signed_by: Vec<u8>,
+    /// The name of that file, where it counts: apk looks for the key of a signature by its file name.
+    pub key_file: Option<String>,
 }
 
 /// SSH access to the guest.

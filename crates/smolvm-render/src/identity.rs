@@ -264,7 +264,10 @@ fn replace(source: &mut Source, repository: &Repository, family: Family, files: 
     }
     if !repository.signed_by.is_empty() {
         let path = match family {
-            Family::Alpine => format!("/etc/apk/keys/{}.rsa.pub", repository.name),
+            Family::Alpine => {
+                let usual = format!("{}.rsa.pub", repository.name);
+                format!("/etc/apk/keys/{}", repository.key_file.as_deref().unwrap_or(&usual))
+            }
             _ if repository.signed_by.starts_with(b"-----BEGIN") => {
                 format!("/etc/apt/keyrings/{}.asc", repository.name)
             }

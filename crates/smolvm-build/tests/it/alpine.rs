@@ -12,6 +12,7 @@
 mod apk;
 mod apt_source;
 mod chroot;
+mod docker;
 mod extra;
 mod installed;
 mod minirootfs;

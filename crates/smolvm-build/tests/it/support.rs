@@ -65,19 +65,31 @@ pub(crate) fn recording() -> (Events, std::sync::Arc<std::sync::Mutex<String>>) 
 }
 
 /// Whether this machine has what a test needs. In CI it must have it.
-#[expect(clippy::print_stderr, reason = "the log of a run must say what was not run")]
 pub(crate) fn has(what: &str, here: bool) -> bool {
     if !here {
         assert!(std::env::var_os("CI").is_none(), "CI lacks {what}");
-        eprintln!("skipped: this machine lacks {what}");
+        skipped(&format!("this machine lacks {what}"));
     }
     here
+}
+
+/// Says that a test is not run, and why.
+#[expect(clippy::print_stderr, reason = "the log of a run must say what was not run")]
+pub(crate) fn skipped(why: &str) {
+    eprintln!("skipped: {why}");
 }
 
 pub(crate) fn programs_are_here(programs: &[&str]) -> bool {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let is_here = |program: &&str| std::env::split_paths(&path).any(|folder| folder.join(program).is_file());
     programs.iter().all(is_here)
+}
+
+/// The daemon that `cargo xtask test` starts.
+pub(crate) fn docker_address() -> Option<String> {
+    let address = std::env::var("SMOLVM_TEST_DOCKER").ok();
+    has("a Docker daemon (`cargo xtask test`, as root, starts one: SMOLVM_TEST_DOCKER)", address.is_some());
+    address
 }
 
 pub(crate) fn is_root() -> bool {

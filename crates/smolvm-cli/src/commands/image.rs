@@ -2,6 +2,7 @@
 
 mod inspect;
 mod ls;
+mod prune;
 mod rm;
 
 use clap::Subcommand;
@@ -17,6 +18,7 @@ pub(crate) enum Command {
     Ls(ls::Arguments),
     Inspect(inspect::Arguments),
     Rm(rm::Arguments),
+    Prune(prune::Arguments),
 }
 
 impl Command {
@@ -25,6 +27,7 @@ impl Command {
             Self::Ls(_) => "image ls",
             Self::Inspect(_) => "image inspect",
             Self::Rm(_) => "image rm",
+            Self::Prune(_) => "image prune",
         }
     }
 
@@ -33,6 +36,7 @@ impl Command {
             Self::Ls(arguments) => arguments.output.json,
             Self::Inspect(arguments) => arguments.output.json,
             Self::Rm(arguments) => arguments.output.json,
+            Self::Prune(arguments) => arguments.output.json,
         }
     }
 
@@ -41,6 +45,7 @@ impl Command {
             Self::Ls(arguments) => arguments.execute(),
             Self::Inspect(arguments) => arguments.execute(),
             Self::Rm(arguments) => arguments.execute(),
+            Self::Prune(arguments) => arguments.execute(),
         }
     }
 }

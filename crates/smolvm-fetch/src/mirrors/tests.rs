@@ -60,6 +60,7 @@ fn repository(name: &str, url: &str) -> Repository {
         suites: Vec::new(),
         components: Vec::new(),
         signed_by: Vec::new(),
+        key_file: None,
     }
 }
 

@@ -32,8 +32,15 @@ impl Meaning<'_> {
             }
             let replaces = own_archives(family).contains(&name.as_str());
             let suites: Vec<String> = repository.suites.entries().map(|(_, suite)| suite.0).collect();
+            let mut key_file = None;
             let signed_by = if let Some(path) = repository.signed_by {
-                self.certificates(&below(&pointer, "signed_by"), &path.0)
+                let pointer = below(&pointer, "signed_by");
+                if family == Some(Family::Alpine) {
+                    key_file = path.0.rsplit('/').next().map(str::to_owned);
+                    self.apk_key(&pointer, &path.0)
+                } else {
+                    self.certificates(&pointer, &path.0)
+                }
             } else {
                 self.unsigned(&pointer, &name, replaces, family);
                 Vec::new()
@@ -51,6 +58,7 @@ impl Meaning<'_> {
                 suites,
                 components: repository.components.entries().map(|(_, component)| component.0).collect(),
                 signed_by,
+                key_file,
             });
         }
         repositories
@@ -76,6 +84,28 @@ impl Meaning<'_> {
                 .label("needs `signed_by`")
                 .help(help),
         );
+    }
+
+    /// The public key that signs an Alpine repository.
+    fn apk_key(&mut self, pointer: &str, path: &str) -> Vec<u8> {
+        let Some(bytes) = self.read(pointer, path, "the key file") else { return Vec::new() };
+        let is_public = bytes.starts_with(b"-----BEGIN PUBLIC KEY-----");
+        let is_named = path.ends_with(".rsa.pub");
+        if is_public && is_named {
+            return bytes;
+        }
+        let (message, help) = if is_public {
+            ("does not end in `.rsa.pub`", "give it the name that it has in /etc/apk/keys: signatures refer to it")
+        } else {
+            (
+                "holds no public key in PEM",
+                "those of Alpine are in /etc/apk/keys; `abuild-keygen` makes one beside the private key",
+            )
+        };
+        self.add(
+            Finding::at("key", pointer, format!("the key file `{path}` {message}")).label("no apk key").help(help),
+        );
+        Vec::new()
     }
 
     /// The certificates of a key file. Whether they sign anything is found out when the index is read.

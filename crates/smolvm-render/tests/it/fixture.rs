@@ -111,6 +111,7 @@ pub(crate) fn full(distro: Distro) -> LockedManifest {
         suites: vec!["stable".to_owned()],
         components: vec!["main".to_owned(), "extra".to_owned()],
         signed_by: b"-----BEGIN PGP PUBLIC KEY BLOCK-----\n".to_vec(),
+        key_file: None,
     }];
     locked
 }

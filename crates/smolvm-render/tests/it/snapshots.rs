@@ -1,6 +1,6 @@
 use std::fmt::Write as _;
 
-use smolvm_manifest::{Arch, Distro, LockedManifest, Repository, Tmp};
+use smolvm_manifest::{Arch, Base, Distro, ImageTools, LockedImage, LockedManifest, PackageRequest, Repository, Tmp};
 use smolvm_render::{Content, Recipe, render};
 
 use crate::fixture::{full, identity, locked};
@@ -46,6 +46,7 @@ fn ubuntu_on_arm_with_its_archive_replaced() {
         suites: Vec::new(),
         components: vec!["main".to_owned()],
         signed_by: b"\x99binary".to_vec(),
+        key_file: None,
     }];
     check("ubuntu", &locked);
 }
@@ -53,6 +54,58 @@ fn ubuntu_on_arm_with_its_archive_replaced() {
 #[test]
 fn alpine_with_everything() {
     check("alpine_full", &full(Distro::Alpine320));
+}
+
+/// A Docker image that sets everything which can get into smolvm's way.
+#[test]
+fn a_docker_image_with_a_user_and_a_path_of_its_own() {
+    check("docker_image", &image_base(ImageTools::Apt));
+}
+
+#[test]
+fn a_docker_image_without_a_package_manager() {
+    let mut locked = image_base(ImageTools::None);
+    locked.manifest.ssh = None;
+    locked.manifest.packages.clear();
+    let recipe = render(&locked).unwrap();
+    insta::assert_snapshot!("docker_image_bare_dockerfile", recipe.dockerfile);
+}
+
+#[test]
+fn packages_are_asked_for_in_the_words_of_the_package_manager() {
+    let installing = |tools| {
+        let dockerfile = render(&image_base(tools)).unwrap().dockerfile;
+        let lines = dockerfile.lines().skip_while(|line| !line.starts_with("RUN apk") && !line.starts_with("RUN apt"));
+        let lines = lines.take_while(|line| !line.starts_with(" && "));
+        lines.flat_map(str::split_whitespace).filter(|word| *word != "\\").map(str::to_owned).collect::<Vec<_>>()
+    };
+    let apk = ["RUN", "apk", "add", "--no-cache", "iproute2", "jq", "openssh", "'python3=~3.11'"];
+    assert_eq!(installing(ImageTools::Apk), apk);
+    assert!(installing(ImageTools::Apt).starts_with(&["RUN".to_owned(), "apt-get".to_owned(), "update".to_owned()]));
+}
+
+fn image_base(tools: ImageTools) -> LockedManifest {
+    let mut locked = locked(Distro::DebianBookworm);
+    locked.manifest.base = Base::Image("team/app:1.2".to_owned());
+    let request = |name: &str, version: Option<&str>| PackageRequest {
+        name: name.to_owned(),
+        version: version.map(str::to_owned),
+    };
+    locked.manifest.packages = vec![request("jq", None), request("python3", Some("3.11.*"))];
+    locked.lock.packages.clear();
+    let env = [("PATH", "/opt/app/bin"), ("GREETING", "it's $HOME"), ("not a name", "x")];
+    locked.lock.base_image = Some(LockedImage {
+        reference: "team/app:1.2".to_owned(),
+        digest: format!("sha256:{}", "5".repeat(64)),
+        in_registry: true,
+        tools,
+        env: env.map(|(name, value)| (name.to_owned(), value.to_owned())).into(),
+        user: "1234:5".to_owned(),
+        workdir: "/work it's".to_owned(),
+        entrypoint: vec!["app".to_owned()],
+        cmd: vec!["--name".to_owned(), "it's $HOME".to_owned()],
+    });
+    locked
 }
 
 #[test]

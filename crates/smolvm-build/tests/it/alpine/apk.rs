@@ -96,9 +96,8 @@ impl Apk {
     pub(super) fn new(name: &str, version: &str, description: &str) -> Self {
         let time = TIME.to_string();
         let fields = [('P', name), ('V', version), ('A', "x86_64"), ('T', description), ('o', name), ('t', &time)];
-        let mut package = Self::default();
-        package.fields = fields.map(|(letter, value)| (letter, value.to_owned())).into();
-        package
+        let fields = fields.map(|(letter, value)| (letter, value.to_owned())).into();
+        Self { fields, ..Self::default() }
     }
 
     /// Sets a field, by its letter in [`FIELDS`].
@@ -136,18 +135,14 @@ impl Apk {
         let control = gzip(&cut(self.control_tar(&hex::encode(Sha256::digest(&data)))));
         let bytes = signed(&control, key).into_iter().chain(data).collect::<Vec<_>>();
         let mut index_entry = format!("C:{}\n", written(&Sha1::digest(&control)));
-        for (letter, value) in self.in_order(|in_index| in_index) {
+        for (letter, _, is_in_index) in FIELDS {
+            let Some(value) = self.fields.get(&letter).filter(|_| is_in_index) else { continue };
             let _ = writeln!(index_entry, "{letter}:{value}");
             if letter == 'A' {
                 let _ = writeln!(index_entry, "S:{}", bytes.len());
             }
         }
         Packed { file_name: format!("{}-{}.apk", self.fields[&'P'], self.fields[&'V']), bytes, index_entry }
-    }
-
-    fn in_order(&self, wanted: impl Fn(bool) -> bool) -> impl Iterator<Item = (char, &str)> {
-        let fields = FIELDS.into_iter().filter(move |(.., in_index)| wanted(*in_index));
-        fields.filter_map(|(letter, ..)| Some((letter, self.fields.get(&letter)?.as_str())))
     }
 
     fn package_info(&self, data_digest: &str) -> String {

@@ -3,6 +3,8 @@
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use crate::support::skipped;
+
 /// Fetches a source package into `folder`, and returns the folder of its source; `None`, with the reason on stderr, where
 /// none can be had.
 pub(super) fn fetch(package: &str, folder: &Path) -> Option<PathBuf> {
@@ -21,7 +23,7 @@ pub(super) fn fetch(package: &str, folder: &Path) -> Option<PathBuf> {
     fs_err::remove_dir_all(own).unwrap();
     if unpacked.is_none() {
         // apt's own words name hosts too.
-        eprintln!("skipped: apt-get could not fetch the source of {package}");
+        skipped(&format!("apt-get could not fetch the source of {package}"));
     }
     unpacked
 }

@@ -1,13 +1,13 @@
 //! Alpine's mini root file system, read from the folder of test data beside the project.
 
 use std::collections::BTreeMap;
-use std::io::Read as _;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use tar::EntryType;
 
 use super::apk::{Entry, Kind};
-use crate::support::has;
+use crate::support::{has, skipped};
 
 /// The official archive, and what is in it.
 #[derive(Debug)]
@@ -23,7 +23,7 @@ impl Minirootfs {
         let data = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/data");
         if !data.is_dir() {
             // Not `has`: the folder is no part of the project, and CI may lack it too.
-            eprintln!("skipped: the folder of test data, ../shared/data beside the project, is not here");
+            skipped("the folder of test data, ../shared/data beside the project, is not here");
             return None;
         }
         if !has("an x86_64 processor", cfg!(target_arch = "x86_64")) {
@@ -58,19 +58,21 @@ impl Minirootfs {
     }
 }
 
-fn read_entry(mut entry: tar::Entry<impl std::io::Read>) -> (String, Entry) {
+fn read_entry(mut entry: tar::Entry<impl Read>) -> (String, Entry) {
     let path = entry.path().unwrap().to_str().unwrap().trim_start_matches("./").trim_end_matches('/').to_owned();
     let kind = match entry.header().entry_type() {
         EntryType::Directory => Kind::Folder,
-        EntryType::Regular => {
-            let mut content = Vec::new();
-            entry.read_to_end(&mut content).unwrap();
-            Kind::File(content)
-        }
+        EntryType::Regular => Kind::File(read_all(&mut entry)),
         EntryType::Symlink => Kind::Link(entry.link_name().unwrap().unwrap().to_str().unwrap().to_owned()),
         other => panic!("{path} is of kind {other:?}"),
     };
     let header = entry.header();
     let owner = (header.uid().unwrap(), header.gid().unwrap());
     (path, Entry { kind, mode: header.mode().unwrap(), owner, time: header.mtime().unwrap() })
+}
+
+pub(super) fn read_all(reader: &mut impl Read) -> Vec<u8> {
+    let mut content = Vec::new();
+    reader.read_to_end(&mut content).unwrap();
+    content
 }

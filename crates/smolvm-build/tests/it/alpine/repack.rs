@@ -1,10 +1,8 @@
 //! The packages that the mini root file system was made of, put together again from what apk left of them.
 
-use std::io::Read as _;
-
 use super::apk::{Apk, Entry, Kind, written};
 use super::installed::{Installed, installed};
-use super::minirootfs::Minirootfs;
+use super::minirootfs::{Minirootfs, read_all};
 
 /// All of them. Files are checked against the checksums that apk noted.
 pub(super) fn packages(minirootfs: &Minirootfs) -> Vec<Apk> {
@@ -18,11 +16,11 @@ fn repack(package: &Installed, minirootfs: &Minirootfs) -> Apk {
         ..Apk::default()
     };
     let mut scripts = tar::Archive::new(minirootfs.content("lib/apk/db/scripts.tar"));
-    for script in scripts.entries().unwrap().map(Result::unwrap) {
+    for mut script in scripts.entries().unwrap().map(Result::unwrap) {
         let path = script.path().unwrap().to_str().unwrap().to_owned();
         // `busybox-1.36.1-r29.Q1yY8l…=.post-install`
         if let Some((_, name)) = path.split_once(&package.checksum) {
-            apk.scripts.insert(name.to_owned(), script.bytes().collect::<Result<_, _>>().unwrap());
+            apk.scripts.insert(name.to_owned(), read_all(&mut script));
         }
     }
     for (path, owned) in &package.files {

@@ -1,6 +1,5 @@
 //! What the real apk-tools, and a real client of OpenSSH, say of the mirror.
 
-use std::io::Read as _;
 use std::path::Path;
 use std::process::{Command, Output};
 
@@ -12,6 +11,8 @@ use sha2::Sha256;
 use super::AlpineMirror;
 use super::chroot::Chroot;
 use super::installed::{Installed, installed};
+use super::minirootfs::read_all;
+use super::signing_key::SigningKey;
 use crate::mirror::Fault;
 use crate::support::{has, programs_are_here};
 
@@ -99,7 +100,7 @@ fn apk_refuses_what_the_key_did_not_sign() {
     let unknown = chroot.sh("apk update").expect_failure();
     assert!(unknown.contains("UNTRUSTED signature"), "{unknown}");
     // A key of the same name, but another one.
-    let other = super::signing_key::SigningKey::generate().public_pem();
+    let other = SigningKey::generate().public_pem();
     fs_err::write(chroot.path().join("etc/apk/keys").join(mirror.key_file()), other).unwrap();
     let wrong = chroot.sh("apk update").expect_failure();
     assert!(wrong.contains("BAD signature"), "{wrong}");
@@ -193,15 +194,13 @@ fn judge(package: &[u8], key: &str, pem: &str) -> Vec<String> {
 /// What the first gzip member holds, and the bytes after it.
 fn member(bytes: &[u8]) -> (Vec<u8>, &[u8]) {
     let mut decoder = flate2::bufread::GzDecoder::new(bytes);
-    let mut content = Vec::new();
-    decoder.read_to_end(&mut content).unwrap();
+    let content = read_all(&mut decoder);
     (content, decoder.into_inner())
 }
 
+/// Names and contents.
 fn tar_entries(tar: &[u8]) -> Vec<(String, Vec<u8>)> {
     let mut tar = tar::Archive::new(tar);
     let entries = tar.entries().unwrap().map(Result::unwrap);
-    entries
-        .map(|entry| (entry.path().unwrap().to_str().unwrap().to_owned(), entry.bytes().map(Result::unwrap).collect()))
-        .collect()
+    entries.map(|mut entry| (entry.path().unwrap().to_str().unwrap().to_owned(), read_all(&mut entry))).collect()
 }

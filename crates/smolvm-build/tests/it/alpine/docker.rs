@@ -1,0 +1,103 @@
+//! Alpine through the Docker engine: built from the mirror, booted, reached by key and by password.
+
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+
+use smolvm_build::BuiltImage;
+use smolvm_manifest::Arch;
+use smolvm_vm::{Machine, MachineOptions, VmImage};
+
+use super::AlpineMirror;
+use crate::support::{Project, debian_host, docker_address, has, programs_are_here, runtime};
+
+const PASSWORD: &str = "canary-alpine-5521";
+
+#[test]
+fn alpine_is_built_booted_and_reached_by_key_and_by_password() {
+    let Some(docker) = docker_address() else { return };
+    if !has("an apt mirror of Debian, for the kernel", debian_host())
+        || !has("qemu-system-x86_64 and ssh", programs_are_here(&["qemu-system-x86_64", "ssh"]))
+    {
+        return;
+    }
+    let Some(mirror) = AlpineMirror::start() else { return };
+    import(&docker, &mirror, "alpine:3.20");
+    let smolfile = format!(
+        "name: alpine-box\nbase: alpine:3.20\nsize: 256MiB\npackages: [hello]\nkernel: debian\n\
+         repositories:\n  - {{name: alpine, url: \"{}\", signed_by: {}}}\n\
+         ssh: {{password: {{from_env: ROOT_PASSWORD}}}}\nenv: {{EDITOR: vi, GREETING: \"it's me\"}}\n\
+         users:\n  - {{name: dev, uid: 1000, groups: [wheel], shell: /bin/sh}}\n\
+         files:\n  - {{target: /etc/motd, content: \"welcome\\n\"}}\n  \
+           - {{target: /opt/tool, content: \"#!/bin/sh\\n\", mode: \"0750\", owner: \"dev:dev\"}}\n\
+         run:\n  - {{command: \"id -un > who\", user: dev, workdir: /home/dev, env: {{X: y}}}}\n",
+        mirror.address(),
+        mirror.key_file(),
+    );
+    let project = Project::new(&smolfile).with("DOCKER_HOST", &docker).with("ROOT_PASSWORD", PASSWORD);
+    fs_err::write(project.path().join(mirror.key_file()), mirror.public_key()).unwrap();
+    let image = project.build().unwrap_or_else(|error| panic!("{}", crate::archive::report(&error)));
+
+    let script = "set -e; hello | grep 'Hello, world!'; grep 'post-install' /var/lib/hello/log; grep welcome /etc/motd; \
+         test \"$EDITOR $GREETING\" = \"vi it's me\"; test \"$(stat -c '%a %U:%G' /opt/tool)\" = '750 dev:dev'; \
+         test \"$(cat /home/dev/who)\" = dev; id dev | grep wheel; grep '^ID=alpine' /etc/os-release; \
+         test \"$(hostname)\" = alpine-box; test ! -e /.dockerenv; apk audit --system | grep -v '^U etc/' ; exit 7";
+    runtime().block_on(async {
+        let mut machine = Machine::boot(&options(&image, project.path()), &|_| {}).await.unwrap();
+        let code = machine.execute(Some(&["sh", "-c", script])).await.unwrap();
+        assert_eq!(code, 7, "what the Smolfile asks for is there");
+        let port = port(&machine.command(Some(&["true"])));
+        assert_eq!(by_password(&port, PASSWORD, project.path()), "root\n");
+        assert_eq!(by_password(&port, "another", project.path()), "");
+        machine.power_off().await.unwrap();
+    });
+}
+
+/// Makes the mini root file system a base image of the daemon.
+fn import(docker: &str, mirror: &AlpineMirror, name: &str) {
+    let output =
+        Command::new("docker").args(["--host", docker, "import"]).arg(mirror.minirootfs.archive()).arg(name).output();
+    let output = output.unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
+fn options(image: &BuiltImage, scratch: &Path) -> MachineOptions {
+    MachineOptions {
+        image: VmImage {
+            kernel: image.kernel.clone(),
+            initrd: image.initrd.clone(),
+            rootfs: image.rootfs.clone(),
+            arch: Arch::Amd64,
+            boot_args: image.boot_args.clone(),
+            ssh: true,
+        },
+        memory_mib: 512,
+        cpus: 2,
+        scratch: scratch.to_owned(),
+        console_log: scratch.join("console.log"),
+        boot_time: Duration::from_mins(3),
+    }
+}
+
+/// The forwarded port, from the words of an ssh command.
+fn port(command: &tokio::process::Command) -> String {
+    let words: Vec<_> = command.as_std().get_args().map(|word| word.to_string_lossy().into_owned()).collect();
+    let at = words.iter().position(|word| word == "-p").unwrap_or_else(|| panic!("no port in {words:?}"));
+    words[at + 1].clone()
+}
+
+/// What `id -un` says to a client that has nothing but a password.
+fn by_password(port: &str, password: &str, folder: &Path) -> String {
+    let askpass = folder.join("askpass");
+    fs_err::write(&askpass, format!("#!/bin/sh\necho {password}\n")).unwrap();
+    fs_err::set_permissions(&askpass, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    let output = Command::new("ssh")
+        .args(["-F", "none", "-p", port, "-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null"])
+        .args(["-o", "PubkeyAuthentication=no", "-o", "NumberOfPasswordPrompts=1", "-o", "ConnectTimeout=30"])
+        .args(["root@127.0.0.1", "id", "-un"])
+        .env("SSH_ASKPASS", &askpass)
+        .env("SSH_ASKPASS_REQUIRE", "force")
+        .output()
+        .unwrap();
+    String::from_utf8(output.stdout).unwrap()
+}
