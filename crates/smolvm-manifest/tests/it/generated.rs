@@ -17,7 +17,10 @@ use crate::surroundings::{KEY, render};
 struct Yes;
 
 impl Surroundings for Yes {
-    fn read(&self, _: &Path) -> io::Result<Vec<u8>> {
+    fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
+        if path.ends_with("key.rsa.pub") {
+            return Ok(b"-----BEGIN PUBLIC KEY-----\n".to_vec());
+        }
         Ok(format!("{KEY} -----BEGIN PGP PUBLIC KEY BLOCK-----").into_bytes())
     }
 
@@ -177,11 +180,12 @@ fn tidy(document: &mut Value) {
         access(&mut document["ssh"]);
     }
     entries(document, "packages", &mut |index, entry| *entry = json!(format!("package{index}")));
+    let alpine = document["base"].as_str().is_some_and(|base| base.starts_with("alpine"));
     entries(document, "repositories", &mut |index, entry| {
         entry["name"] = json!(format!("archive{index}"));
         entry["url"] = json!("https://deb.example.org");
         entry["suites"] = json!(["stable"]);
-        entry["signed_by"] = json!("key.asc");
+        entry["signed_by"] = json!(if alpine { "key.rsa.pub" } else { "key.asc" });
     });
     entries(document, "users", &mut |index, entry| {
         entry["name"] = json!(format!("user{index}"));

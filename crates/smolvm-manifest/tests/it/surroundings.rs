@@ -30,13 +30,14 @@ pub(crate) struct World {
 
 impl Default for World {
     fn default() -> Self {
-        let files: [(&str, &[u8]); 13] = [
+        let files: [(&str, &[u8]); 14] = [
             ("/home/me/.ssh/id_ed25519.pub", KEY.as_bytes()),
             ("/home/me/.ssh/id_ed25519", PRIVATE_KEY.as_bytes()),
             ("keys/dev.pub", KEY.as_bytes()),
             ("keys/notes.txt", b"remember the milk\n"),
             ("keys/empty.pub", b"# nothing yet\n"),
             ("keys/example.asc", CERTIFICATE.as_bytes()),
+            ("keys/apk.pem", b"-----BEGIN PUBLIC KEY-----\n"),
             ("keys/private.asc", b"-----BEGIN PGP PRIVATE KEY BLOCK-----\nCANARYcanaryCANARY\n"),
             ("password.txt", b"correct horse\n"),
             ("empty.txt", b"\n"),
