@@ -7,11 +7,10 @@ use std::io::Write as _;
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
-use sha1::{Digest as _, Sha1};
-use sha2::Sha256;
+use sha2::{Digest as _, Sha256};
 use tar::{Builder, EntryType, Header};
 
-use super::signing_key::SigningKey;
+use super::signing_key::{SigningKey, sha1};
 
 /// What is known of a package: its letter in an index and in the list of what is installed, its key in `.PKGINFO`, and
 /// whether an index has it. In the order of an index.
@@ -40,6 +39,9 @@ const LISTS: &str = "Dpir";
 
 /// When packages of our own were made: the day of the mini root file system.
 const TIME: u64 = 1_725_580_800;
+
+/// The size of a package that holds no file: not 0, or apk would not even fetch it.
+const FOLDER: &str = "4096";
 
 /// A package, as it is before it is packed.
 #[derive(Debug, Clone, Default)]
@@ -85,8 +87,8 @@ impl Entry {
     pub(super) fn checksum(&self) -> Option<[u8; 20]> {
         match &self.kind {
             Kind::Folder => None,
-            Kind::File(content) => Some(Sha1::digest(content).into()),
-            Kind::Link(target) => Some(Sha1::digest(target).into()),
+            Kind::File(content) => Some(sha1(content)),
+            Kind::Link(target) => Some(sha1(target.as_bytes())),
         }
     }
 }
@@ -95,7 +97,15 @@ impl Apk {
     /// A package that holds nothing and needs nothing.
     pub(super) fn new(name: &str, version: &str, description: &str) -> Self {
         let time = TIME.to_string();
-        let fields = [('P', name), ('V', version), ('A', "x86_64"), ('T', description), ('o', name), ('t', &time)];
+        let fields = [
+            ('P', name),
+            ('V', version),
+            ('A', "x86_64"),
+            ('I', FOLDER),
+            ('T', description),
+            ('o', name),
+            ('t', &time),
+        ];
         let fields = fields.map(|(letter, value)| (letter, value.to_owned())).into();
         Self { fields, ..Self::default() }
     }
@@ -116,6 +126,8 @@ impl Apk {
     pub(super) fn file(self, path: &str, mode: u32, content: &[u8]) -> Self {
         let above = path.rsplit_once('/').map_or("", |(above, _)| above);
         let mut package = self.folder(above);
+        let size: usize = package.fields[&'I'].parse().unwrap();
+        package.fields.insert('I', (size + content.len()).to_string());
         package.entries.insert(path.to_owned(), file(content.to_owned(), mode, TIME));
         package
     }
@@ -134,7 +146,7 @@ impl Apk {
         let data = gzip(&self.data_tar());
         let control = gzip(&cut(self.control_tar(&hex::encode(Sha256::digest(&data)))));
         let bytes = signed(&control, key).into_iter().chain(data).collect::<Vec<_>>();
-        let mut index_entry = format!("C:{}\n", written(&Sha1::digest(&control)));
+        let mut index_entry = format!("C:{}\n", written(&sha1(&control)));
         for (letter, _, is_in_index) in FIELDS {
             let Some(value) = self.fields.get(&letter).filter(|_| is_in_index) else { continue };
             let _ = writeln!(index_entry, "{letter}:{value}");
@@ -177,8 +189,7 @@ impl Apk {
         let mut tar = Builder::new(Vec::new());
         for (path, entry) in &self.entries {
             if let Some(checksum) = entry.checksum() {
-                let checksum = hex::encode(checksum);
-                tar.append_pax_extensions([("APK-TOOLS.checksum.SHA1", checksum.as_bytes())]).unwrap();
+                append_checksum(&mut tar, &checksum);
             }
             append(&mut tar, path, entry);
         }
@@ -211,6 +222,19 @@ pub(super) fn append(tar: &mut Builder<Vec<u8>>, path: &str, entry: &Entry) {
     tar.append_data(&mut header, path, content).unwrap();
 }
 
+/// Adds the PAX header of the entry that comes next. Not by `Builder::append_pax_extensions`, whose header has no name: that
+/// is the end of an archive to apk.
+fn append_checksum(tar: &mut Builder<Vec<u8>>, checksum: &[u8; 20]) {
+    let record = format!(" APK-TOOLS.checksum.SHA1={}\n", hex::encode(checksum));
+    // The length counts its own two digits.
+    let record = format!("{}{record}", record.len() + 2);
+    let mut header = Header::new_ustar();
+    header.set_entry_type(EntryType::XHeader);
+    header.set_mode(0o644);
+    header.set_size(record.len() as u64);
+    tar.append_data(&mut header, "PaxHeaders", record.as_bytes()).unwrap();
+}
+
 /// These bytes, after a member with their signature.
 pub(super) fn signed(bytes: &[u8], key: &SigningKey) -> Vec<u8> {
     let mut tar = Builder::new(Vec::new());
@@ -225,8 +249,8 @@ pub(super) fn gzip(bytes: &[u8]) -> Vec<u8> {
 }
 
 /// A digest as indexes have it.
-pub(super) fn written(sha1: &[u8]) -> String {
-    format!("Q1{}", BASE64_STANDARD.encode(sha1))
+pub(super) fn written(digest: &[u8; 20]) -> String {
+    format!("Q1{}", BASE64_STANDARD.encode(digest))
 }
 
 /// An archive without its end: the members of a package are one archive when they are read one after the other.

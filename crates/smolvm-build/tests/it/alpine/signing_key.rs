@@ -28,6 +28,10 @@ impl SigningKey {
 
     /// The signature of these bytes, PKCS#1 v1.5.
     pub(super) fn sign(&self, bytes: &[u8]) -> Vec<u8> {
-        self.private.sign(Pkcs1v15Sign::new::<Sha1>(), &Sha1::digest(bytes)).unwrap()
+        self.private.sign(Pkcs1v15Sign::new::<Sha1>(), &sha1(bytes)).unwrap()
     }
+}
+
+pub(super) fn sha1(bytes: &[u8]) -> [u8; 20] {
+    Sha1::digest(bytes).into()
 }
