@@ -84,7 +84,9 @@ fn a_root_made_of_the_packages_is_the_image() {
 fn what_is_installed(chroot: &Chroot, root: &str) -> Vec<Installed> {
     let mut packages = installed(&chroot.read(&format!("{root}lib/apk/db/installed")));
     packages.sort_by(|a, b| a.fields[&'P'].cmp(&b.fields[&'P']));
-    packages.iter_mut().for_each(|package| package.checksum.clear());
+    for package in &mut packages {
+        package.checksum.clear();
+    }
     packages
 }
 
