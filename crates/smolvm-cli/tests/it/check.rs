@@ -147,7 +147,24 @@ fn a_very_long_line() {
     let long = "x".repeat(5_000);
     let (_scratch, folder) =
         project(&format!("base: debian:bookworm\nrun: [echo {long}, {{user: dev, cmd: \"{long}\"}}]\n"));
-    snapshot!(&folder, run(&folder, ["check"]), @"");
+    snapshot!(&folder, run(&folder, ["check"]), @r#"
+    exit code: 2
+    --- stderr
+    smolvm::manifest
+
+      x Smolfile.yaml: 1 mistake
+
+    Error: smolvm::manifest::unknown_key
+
+      x unknown key `cmd` in `run[1]`
+       ,-[Smolfile.yaml:2:5026]
+     1 | base: debian:bookworm
+     2 | ...xxxxxxxxxxxxxxxx, {user: dev, cmd: "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx...
+       :                                  ^|^
+       :                                   `-- did you mean `command`?
+       `----
+      help: valid keys: command, workdir, user, env, network, secrets
+    "#);
     let data = run(&folder, ["check", "--json"]).expect_code(2).envelope();
-    assert_eq!(data["error"]["mistakes"][0]["column"], 5_030, "{data}");
+    assert_eq!(data["error"]["mistakes"][0]["column"], 5_026, "{data}");
 }
