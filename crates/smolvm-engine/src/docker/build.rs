@@ -84,8 +84,10 @@ struct Progress<'a> {
     secrets: Vec<Vec<u8>>,
     /// Steps by BuildKit's digest of them: name, and its output.
     steps: HashMap<String, (String, Output<'a>)>,
-    /// The step that began last, or that failed.
+    /// The step that began last.
     current: Option<String>,
+    /// The first step that failed of itself, and not because another one did.
+    broken: Option<String>,
     /// The classic builder's one stream.
     classic: Output<'a>,
     classic_step: String,
@@ -107,6 +109,7 @@ impl<'a> Progress<'a> {
             secrets,
             steps: HashMap::new(),
             current: None,
+            broken: None,
             classic,
             classic_step: "sending the build context".to_owned(),
             image: None,
@@ -126,8 +129,8 @@ impl<'a> Progress<'a> {
 
     fn buildkit(&mut self, status: StatusResponse) {
         for vertex in status.vertexes {
-            if !vertex.error.is_empty() {
-                self.current = Some(vertex.digest.clone());
+            if self.broken.is_none() && !vertex.error.is_empty() && !vertex.error.contains("context canceled") {
+                self.broken = Some(vertex.digest.clone());
             }
             if vertex.started.is_none() || self.steps.contains_key(&vertex.digest) {
                 continue;
@@ -174,7 +177,7 @@ impl<'a> Progress<'a> {
 
     /// The step that is, or was, being done.
     fn step(&self) -> String {
-        match self.current.as_ref().and_then(|digest| self.steps.get(digest)) {
+        match self.broken.as_ref().or(self.current.as_ref()).and_then(|digest| self.steps.get(digest)) {
             Some((name, _)) => name.clone(),
             None => self.classic_step.clone(),
         }
@@ -189,13 +192,16 @@ impl<'a> Progress<'a> {
         let message = chain(error);
         let step = self.step();
         let log = self.keep();
-        let output = match self.current.take().and_then(|digest| self.steps.remove(&digest)) {
+        let step_of_output = self.broken.take().or(self.current.take());
+        let output = match step_of_output.and_then(|digest| self.steps.remove(&digest)) {
             Some((_, output)) => output.finish(),
             None => self.classic.finish(),
         };
-        if is_no_space(&message) || is_no_space(&output) {
-            return DockerError::NoSpace { message, root: None, free: None, usage: None };
+        let no_space = is_no_space(&message) || is_no_space(&output);
+        let error = DockerError::StepFailed { step, message, output, log };
+        if no_space {
+            return DockerError::NoSpace { message: error.to_string(), root: None, free: None, usage: None };
         }
-        DockerError::StepFailed { step, message, output, log }
+        error
     }
 }
