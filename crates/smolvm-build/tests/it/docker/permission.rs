@@ -1,6 +1,6 @@
 //! Sockets of somebody else's, seen by a plain user.
 
-use std::os::unix::fs::{PermissionsExt as _, chown};
+use std::os::unix::fs::{PermissionsExt, chown};
 use std::os::unix::net::UnixListener;
 use std::path::Path;
 
