@@ -152,6 +152,7 @@ fn of_pull(reference: &str, arch: Arch, error: &bollard::errors::Error) -> Docke
         "server misbehaving",
         "certificate",
         "EOF",
+        "unexpected HTTP status",
     ];
     if says(&unreachable) {
         return DockerError::RegistryUnreachable { reference, message };

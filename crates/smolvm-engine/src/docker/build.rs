@@ -9,7 +9,7 @@ use bollard::moby::buildkit::v1::StatusResponse;
 use bollard::models::{BuildInfo, BuildInfoAux};
 use bollard::query_parameters::{BuildImageOptionsBuilder, BuilderVersion};
 use futures_util::StreamExt as _;
-use smolvm_render::PlannedFile;
+use smolvm_render::{PlannedFile, Step};
 
 use super::daemon::{Builder, Daemon};
 use super::error::{chain, is_no_space};
@@ -54,7 +54,7 @@ impl Daemon {
         };
         let context = bollard::body_try_stream(context::stream(files, job.epoch()));
         let mut said = self.docker.build_image(options.build(), None, Some(context));
-        let secrets = secrets.values().map(|secret| secret.expose().to_vec()).collect();
+        let secrets = secrets.values().map(|secret| secret.expose().to_vec()).chain(hashes(job)).collect();
         let mut progress = Progress::new(job, log, secrets)?;
         loop {
             let Ok(next) = tokio::time::timeout(IDLE, said.next()).await else {
@@ -116,6 +116,11 @@ impl<'a> Progress<'a> {
         })
     }
 
+    /// A text of the daemon's, which may repeat a step with all that is in it.
+    fn blotted(&self, text: &str) -> String {
+        crate::output::blotted(text, &self.secrets)
+    }
+
     fn take(&mut self, info: BuildInfo) {
         match info.aux {
             Some(BuildInfoAux::BuildKit(status)) => self.buildkit(status),
@@ -135,9 +140,10 @@ impl<'a> Progress<'a> {
             if vertex.started.is_none() || self.steps.contains_key(&vertex.digest) {
                 continue;
             }
-            self.note(&vertex.name);
+            let name = self.blotted(&vertex.name);
+            self.note(&name);
             let output = self.output();
-            self.steps.insert(vertex.digest.clone(), (vertex.name, output));
+            self.steps.insert(vertex.digest.clone(), (name, output));
             self.current = Some(vertex.digest);
         }
         for log in status.logs {
@@ -148,11 +154,13 @@ impl<'a> Progress<'a> {
     }
 
     fn classic_text(&mut self, text: &str) {
-        if let Some(step) = text.strip_prefix("Step ") {
-            step.trim().clone_into(&mut self.classic_step);
+        if let Some((numbers, step)) = text.strip_prefix("Step ").and_then(|step| step.split_once(" : ")) {
+            self.classic_step = self.blotted(&format!("[{numbers}] {}", step.trim()));
             self.classic = self.output();
-            self.note(&format!("[{}", step.trim().replacen(" :", "]", 1)));
-        } else {
+            self.note(&self.classic_step.clone());
+        } else if !is_talk(text) {
+            // Its colours of what went to standard error.
+            let text = text.replace("\u{1b}[91m", "").replace("\u{1b}[0m", "");
             self.classic.feed(text.as_bytes());
         }
     }
@@ -189,7 +197,7 @@ impl<'a> Progress<'a> {
     }
 
     fn failed(mut self, error: &bollard::errors::Error) -> DockerError {
-        let message = chain(error);
+        let message = self.blotted(&chain(error));
         let step = self.step();
         let log = self.keep();
         let step_of_output = self.broken.take().or(self.current.take());
@@ -204,4 +212,19 @@ impl<'a> Progress<'a> {
         }
         error
     }
+}
+
+/// The hashes of passwords, which stand in the steps that set them: nobody needs to see them on a screen.
+fn hashes(job: &Job) -> impl Iterator<Item = Vec<u8>> + '_ {
+    let hash = |step: &Step| match step {
+        Step::SetPassword { hash, .. } => hash.clone(),
+        Step::CreateUser(user) => user.password_hash.clone(),
+        _ => None,
+    };
+    job.recipe.steps.iter().filter_map(hash).map(|hash| hash.as_bytes().to_vec())
+}
+
+/// What the classic builder says of itself between the lines of a step: ` ---> Running in 33b4edd02bfe`.
+fn is_talk(text: &str) -> bool {
+    text == "\n" || text.starts_with(" ---> ") || text.starts_with("Removing intermediate container ")
 }

@@ -133,7 +133,7 @@ impl Apk {
     /// The file, signed.
     pub(super) fn pack(&self, key: &SigningKey) -> Packed {
         let data = gzip(&self.data_tar());
-        let control = gzip(&cut(self.control_tar(&hex::encode(Sha256::digest(&data)))));
+        let control = gzip(&cut(self.control_tar(&hex::encode(<Sha256 as sha2::Digest>::digest(&data)))));
         let bytes = signed(&control, key).into_iter().chain(data).collect::<Vec<_>>();
         let mut index_entry = format!("C:{}\n", written(&Sha1::digest(&control)));
         for (letter, value) in self.in_order(|in_index| in_index) {

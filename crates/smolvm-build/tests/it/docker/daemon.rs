@@ -4,6 +4,9 @@ use std::fmt::Write as _;
 use std::io::Write as _;
 use std::process::{Command, Stdio};
 
+use serde_json::json;
+use sha2::{Digest as _, Sha256};
+
 use super::smolfile;
 use crate::support::{Project, has, programs_are_here};
 
@@ -40,17 +43,37 @@ impl Docker {
         command
     }
 
-    /// Makes a small image of this name, for this machine or another one.
-    pub(super) fn import(&self, name: &str, platform: Option<&str>) -> Image<'_> {
+    /// Makes a small image of this name for this machine.
+    pub(super) fn import(&self, name: &str) -> Image<'_> {
         let name = format!("smolvm-test:{name}");
-        let platform = platform.map(|platform| format!("--platform={platform}"));
-        let words: Vec<&str> = ["import"].into_iter().chain(platform.as_deref()).chain(["-", &name]).collect();
-        let mut child =
-            self.command(&words).stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
-        child.stdin.take().unwrap().write_all(&small_image()).unwrap();
-        let ran = child.wait_with_output().unwrap();
-        assert!(ran.status.success(), "docker import: {}", String::from_utf8_lossy(&ran.stderr));
+        self.give(&["import", "-", &name], &small_image());
         Image { docker: self, name }
+    }
+
+    /// Makes an image of this name for another machine, which `docker import` does not do before Docker 23.
+    pub(super) fn load(&self, name: &str, architecture: &str) -> Image<'_> {
+        let name = format!("smolvm-test:{name}");
+        let layer = small_image();
+        let digest = format!("sha256:{}", hex::encode(Sha256::digest(&layer)));
+        let config = json!({
+            "architecture": architecture, "os": "linux", "config": {}, "rootfs": {"type": "layers", "diff_ids": [digest]},
+        });
+        let manifest = json!([{"Config": "config.json", "RepoTags": [name], "Layers": ["layer.tar"]}]);
+        let mut archive = tar::Builder::new(Vec::new());
+        add(&mut archive, "config.json", config.to_string().as_bytes(), 0o644);
+        add(&mut archive, "manifest.json", manifest.to_string().as_bytes(), 0o644);
+        add(&mut archive, "layer.tar", &layer, 0o644);
+        self.give(&["load"], &archive.into_inner().unwrap());
+        Image { docker: self, name }
+    }
+
+    fn give(&self, words: &[&str], input: &[u8]) {
+        let mut command = self.command(words);
+        command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        child.stdin.take().unwrap().write_all(input).unwrap();
+        let ran = child.wait_with_output().unwrap();
+        assert!(ran.status.success(), "docker {words:?}: {}", String::from_utf8_lossy(&ran.stderr));
     }
 
     /// Every container, and every image that smolvm made: each one a line.
@@ -87,24 +110,34 @@ fn busybox() -> Option<Vec<u8>> {
     BUSYBOX.iter().filter_map(|path| std::fs::read(path).ok()).find(is_static)
 }
 
+/// As their namesakes of Alpine, for what a Dockerfile of smolvm says: Debian's busybox lacks them.
+const ADDGROUP: &[u8] = b"#!/bin/sh
+echo \"$3:x:$2:\" >> /etc/group
+";
+const ADDUSER: &[u8] = b"#!/bin/sh
+echo \"${10}:x:$3:$3::$9:$7\" >> /etc/passwd
+echo \"${10}:!:19000:0:99999:7:::\" >> /etc/shadow
+mkdir -p \"$9\"
+";
+const CHPASSWD: &[u8] = b"#!/bin/sh
+while IFS=: read -r name hash; do sed -i \"s|^$name:[^:]*|$name:$hash|\" /etc/shadow; done
+";
+
 /// Busybox as everything, with accounts, and a package manager that has every package already.
 fn small_image() -> Vec<u8> {
     let mut archive = tar::Builder::new(Vec::new());
-    let mut add = |path: &str, bytes: &[u8], mode| {
-        let mut header = tar::Header::new_gnu();
-        header.set_size(bytes.len() as u64);
-        header.set_mode(mode);
-        archive.append_data(&mut header, path, bytes).unwrap();
-    };
-    add("bin/busybox", &busybox().unwrap(), 0o755);
-    add("etc/passwd", b"root:x:0:0:root:/root:/bin/sh\n", 0o644);
-    add("etc/group", b"root:x:0:\n", 0o644);
-    add("etc/shadow", b"root:*:19000:0:99999:7:::\n", 0o640);
-    add("sbin/apk", b"#!/bin/sh\nexit 0\n", 0o755);
-    add("tmp/keep", b"", 0o644);
+    add(&mut archive, "bin/busybox", &busybox().unwrap(), 0o755);
+    add(&mut archive, "etc/passwd", b"root:x:0:0:root:/root:/bin/sh\n", 0o644);
+    add(&mut archive, "etc/group", b"root:x:0:\n", 0o644);
+    add(&mut archive, "etc/shadow", b"root:*:19000:0:99999:7:::\n", 0o640);
+    add(&mut archive, "sbin/apk", b"#!/bin/sh\nexit 0\n", 0o755);
+    for (name, script) in [("addgroup", ADDGROUP), ("adduser", ADDUSER), ("chpasswd", CHPASSWD)] {
+        add(&mut archive, &format!("bin/{name}"), script, 0o755);
+    }
+    add(&mut archive, "tmp/keep", b"", 0o644);
     for name in [
-        "addgroup", "adduser", "cat", "chmod", "chown", "chpasswd", "dd", "echo", "env", "head", "ls", "mkdir", "rm",
-        "seq", "sh", "sleep", "test", "true", "wc",
+        "cat", "chmod", "chown", "dd", "echo", "env", "head", "ls", "mkdir", "rm", "seq", "sed", "sh", "sleep", "test",
+        "true", "wc",
     ] {
         let mut header = tar::Header::new_gnu();
         header.set_entry_type(tar::EntryType::Symlink);
@@ -113,4 +146,11 @@ fn small_image() -> Vec<u8> {
         archive.append_link(&mut header, format!("bin/{name}"), "busybox").unwrap();
     }
     archive.into_inner().unwrap()
+}
+
+fn add(archive: &mut tar::Builder<Vec<u8>>, path: &str, bytes: &[u8], mode: u32) {
+    let mut header = tar::Header::new_gnu();
+    header.set_size(bytes.len() as u64);
+    header.set_mode(mode);
+    archive.append_data(&mut header, path, bytes).unwrap();
 }

@@ -18,18 +18,19 @@ const USAGE: (&str, &str) = (r"images \d+ MB, containers \d+ MB, build cache \d+
 #[test]
 fn a_step_that_fills_the_daemons_disk() {
     let Some(daemon) = DaemonOnASmallDisk::start() else { return };
-    let image = daemon.docker.import("full", None);
+    let image = daemon.docker.import("full");
     let project = image.project("run: [\"dd if=/dev/zero of=/large bs=1048576 count=200\"]\n");
     let error = build_by_docker(&project, &Events::silent()).expect_err("a failure");
     let folder = literally(daemon.folder.path().to_str().unwrap());
-    check("no_space_step", &error, &[(&folder, "[folder]"), MEBIBYTES, USAGE]);
+    let project = literally(project.path().to_str().unwrap());
+    check("no_space_step", &error, &[(&folder, "[folder]"), (&project, "[project]"), MEBIBYTES, USAGE]);
     assert_eq!(daemon.docker.left(), "");
 }
 
 #[test]
 fn a_file_that_fills_the_daemons_disk() {
     let Some(daemon) = DaemonOnASmallDisk::start() else { return };
-    let image = daemon.docker.import("full", None);
+    let image = daemon.docker.import("full");
     let project = image.project("files: [{source: large, target: /large}]\n");
     // Without holes for the way.
     fs_err::write(project.path().join("large"), vec![1; 150 << 20]).unwrap();
@@ -51,7 +52,7 @@ fn a_full_store_is_told_as_the_stores() {
         return;
     }
     let Some(docker) = Docker::of_tests() else { return };
-    let image = docker.import("store", None);
+    let image = docker.import("store");
     let project = image.project("run: [\"dd if=/dev/zero of=/large bs=1048576 count=400\"]\n");
     let disk = SmallDisk::new();
     disk.resize("300m");

@@ -29,7 +29,7 @@ fn nothing_stays_after_builds_failures_and_kills() {
         return;
     }
     let Some(docker) = Docker::of_tests() else { return };
-    let image = docker.import("leftovers", None);
+    let image = docker.import("leftovers");
     for buildkit in ["1", "0"] {
         let project = image.project(STEPS).with("DOCKER_BUILDKIT", buildkit);
         for said_last in KILLS {
@@ -56,7 +56,7 @@ fn a_future_that_is_dropped_takes_everything_along() {
         return;
     }
     let Some(docker) = Docker::of_tests() else { return };
-    let image = docker.import("dropped", None);
+    let image = docker.import("dropped");
     for (buildkit, said_last) in [("1", KILLS[0]), ("1", KILLS[2]), ("0", KILLS[0]), ("0", KILLS[2])] {
         let project = image.project(STEPS).with("DOCKER_BUILDKIT", buildkit);
         let happened = Arc::new(AtomicBool::new(false));

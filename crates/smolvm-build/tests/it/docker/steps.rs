@@ -19,7 +19,7 @@ fn check_failing(snapshot: &str, buildkit: &str) {
         return;
     }
     let Some(docker) = Docker::of_tests() else { return };
-    let image = docker.import(snapshot, None);
+    let image = docker.import(snapshot);
     let project = image.project(FAILING).with("DOCKER_BUILDKIT", buildkit);
     let (events, said) = recording();
     let error = build_by_docker(&project, &events).expect_err("a failure");
@@ -52,7 +52,7 @@ fn the_log_of_a_build_that_went_well_does_not_stay() {
         return;
     }
     let Some(docker) = Docker::of_tests() else { return };
-    let image = docker.import("well", None);
+    let image = docker.import("well");
     for buildkit in ["1", "0"] {
         let project = image.project("run: [\"echo done\"]\n").with("DOCKER_BUILDKIT", buildkit);
         build_by_docker(&project, &smolvm_build::Events::silent()).unwrap();
@@ -67,7 +67,7 @@ fn check_refused(snapshot: &str, more: &str) {
         return;
     }
     let Some(docker) = Docker::of_tests() else { return };
-    let image = docker.import(snapshot, None);
+    let image = docker.import(snapshot);
     let project = image.project(more).with("DOCKER_BUILDKIT", "0").with("TOKEN", "canary-5d1e");
     let (events, said) = recording();
     let error = build_by_docker(&project, &events).expect_err("a failure");
