@@ -1,8 +1,9 @@
 //! Which engine builds.
 
 use std::fmt;
+use std::time::Duration;
 
-use smolvm_engine::{DockerEngine, EmbeddedEngine, Engine as _, EngineError, Job};
+use smolvm_engine::{DockerEngine, DockerPlaces, EmbeddedEngine, Engine as _, EngineError, Job};
 use smolvm_manifest::{Base, Manifest};
 use smolvm_rootfs::RootTree;
 use smolvm_store::Store;
@@ -52,10 +53,16 @@ pub(crate) fn reference(manifest: &Manifest) -> &str {
     }
 }
 
+/// Where a daemon may be, and how long it may take to answer: less than a mirror, which is far away.
+fn places(options: &BuildOptions) -> DockerPlaces {
+    const LONGEST: Duration = Duration::from_secs(15);
+    DockerPlaces { answer: Some(options.timeouts.answer.min(LONGEST)), ..options.host.docker_places() }
+}
+
 /// Connects to the Docker daemon of this machine.
 pub(crate) async fn docker(options: &BuildOptions, name: &str) -> Result<DockerEngine, BuildError> {
     let log = options.image_dir.join(Store::LOGS).join(format!("{name}.log"));
-    let connected = Box::pin(DockerEngine::connect(&options.host.docker_places(), log)).await;
+    let connected = Box::pin(DockerEngine::connect(&places(options), log)).await;
     connected.map_err(|error| BuildError::of_engine(error.into()))
 }
 
@@ -73,7 +80,7 @@ pub(crate) async fn run(kind: EngineKind, job: Job, options: &BuildOptions) -> R
         EngineKind::Embedded => EmbeddedEngine.build(job).await,
         EngineKind::Docker => {
             let log = options.image_dir.join(Store::LOGS).join(format!("{}.log", job.locked.manifest.name));
-            let places = options.host.docker_places();
+            let places = places(options);
             Box::pin(async move { DockerEngine::connect(&places, log).await?.build(job).await }).await
         }
     }

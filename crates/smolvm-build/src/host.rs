@@ -83,6 +83,7 @@ impl Host {
             runtime_folder: folder("XDG_RUNTIME_DIR"),
             search_path: self.variable("PATH").cloned(),
             classic_builder: text("DOCKER_BUILDKIT").as_deref() == Some("0"),
+            answer: None,
         }
     }
 

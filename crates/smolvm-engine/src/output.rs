@@ -58,9 +58,7 @@ impl<'a> Output<'a> {
 
     fn line(&mut self, bytes: &[u8]) {
         let mut line = String::from_utf8_lossy(bytes).trim_end_matches('\r').to_owned();
-        for secret in &self.secrets {
-            line = line.replace(secret, BLOT);
-        }
+        blot(&mut line, &self.secrets);
         if let Some(log) = &mut self.log {
             // A log that cannot be written is missed later, by whoever looks for it.
             let _ = writeln!(log, "{line}");
@@ -70,6 +68,19 @@ impl<'a> Output<'a> {
         }
         self.tail.push_back(line.clone());
         self.events.send(Event::Output { source: self.source.to_owned(), line });
+    }
+}
+
+/// A text without the secrets that it may hold.
+pub(crate) fn blotted(text: &str, secrets: &[Vec<u8>]) -> String {
+    let mut text = text.to_owned();
+    blot(&mut text, &secret_lines(secrets.iter().cloned()));
+    text
+}
+
+fn blot(text: &mut String, secrets: &[String]) {
+    for secret in secrets {
+        *text = text.replace(secret, BLOT);
     }
 }
 

@@ -63,20 +63,20 @@ fn a_full_download_cache_is_told() {
 }
 
 /// A file system in memory, for as long as it lives.
-struct SmallDisk(tempfile::TempDir);
+pub(crate) struct SmallDisk(tempfile::TempDir);
 
 impl SmallDisk {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let disk = Self(tempfile::tempdir().unwrap());
         disk.mount("size=1m");
         disk
     }
 
-    fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         self.0.path()
     }
 
-    fn resize(&self, size: &str) {
+    pub(crate) fn resize(&self, size: &str) {
         self.mount(&format!("remount,size={size}"));
     }
 

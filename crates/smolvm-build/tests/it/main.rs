@@ -5,6 +5,7 @@
 mod alpine;
 mod archive;
 mod disk_full;
+mod docker;
 mod hostile_packages;
 mod mirror;
 mod mirror_faults;

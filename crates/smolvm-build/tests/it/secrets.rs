@@ -78,7 +78,7 @@ fn a_secret_without_value_is_named_before_anything_is_done() {
 }
 
 /// Whether a file holds these bytes, holes left out of the reading.
-fn holds(path: &Path, needle: &[u8]) -> bool {
+pub(crate) fn holds(path: &Path, needle: &[u8]) -> bool {
     let bytes = fs_err::read(path).unwrap();
     let first = needle[0];
     let mut at = 0;

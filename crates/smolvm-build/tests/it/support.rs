@@ -15,7 +15,10 @@ pub(crate) struct Project {
 
 impl Project {
     pub(crate) fn new(smolfile: &str) -> Self {
-        let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+        Self::in_folder(tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap(), smolfile)
+    }
+
+    pub(crate) fn in_folder(folder: tempfile::TempDir, smolfile: &str) -> Self {
         fs_err::write(folder.path().join("Smolfile.yaml"), smolfile).unwrap();
         Self { folder, variables: Vec::new() }
     }

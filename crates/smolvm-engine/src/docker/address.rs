@@ -1,6 +1,7 @@
 //! Where a Docker daemon may listen, in the order in which the `docker` command and its relatives look.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use serde::Deserialize;
 
@@ -23,6 +24,8 @@ pub struct DockerPlaces {
     pub search_path: Option<std::ffi::OsString>,
     /// Whether `DOCKER_BUILDKIT=0` asks for the classic builder.
     pub classic_builder: bool,
+    /// How long a daemon may take to say that it is there; 15 s where nobody says.
+    pub answer: Option<Duration>,
 }
 
 /// An address, and whether somebody chose it: then no other one is tried.

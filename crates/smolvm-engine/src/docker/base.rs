@@ -137,11 +137,8 @@ fn of_pull(reference: &str, arch: Arch, error: &bollard::errors::Error) -> Docke
     if says(&["no matching manifest", "does not match the specified platform"]) {
         return DockerError::Platform { reference, found: "other machines".to_owned(), wanted: arch };
     }
-    if says(&["manifest unknown", "manifest for", "not found: manifest"]) {
+    if says(&["manifest unknown", "manifest for", "not found: manifest", "name unknown"]) {
         return DockerError::BaseNotFound { reference };
-    }
-    if says(&["pull access denied", "unauthorized", "denied:", "authentication required"]) {
-        return DockerError::PullDenied { reference, message };
     }
     let unreachable = [
         "dial tcp",
@@ -155,9 +152,14 @@ fn of_pull(reference: &str, arch: Arch, error: &bollard::errors::Error) -> Docke
         "server misbehaving",
         "certificate",
         "EOF",
+        "unexpected HTTP status",
     ];
     if says(&unreachable) {
         return DockerError::RegistryUnreachable { reference, message };
+    }
+    // Registries say it in a sentence or in one word.
+    if says(&["denied", "unauthorized", "authentication required", "toomanyrequests"]) {
+        return DockerError::PullDenied { reference, message };
     }
     DockerError::of(&format!("pulling the image `{reference}`"), error)
 }
@@ -190,6 +192,14 @@ mod tests {
         assert!(matches!(
             of("no matching manifest for linux/arm64/v8 in the manifest list entries"),
             DockerError::Platform { .. }
+        ));
+        assert!(matches!(of("name unknown"), DockerError::BaseNotFound { .. }));
+        for words in ["denied", "unauthorized", "toomanyrequests: You have reached your pull rate limit."] {
+            assert!(matches!(of(words), DockerError::PullDenied { .. }), "{words}");
+        }
+        assert!(matches!(
+            of("dial tcp 192.0.2.1:443: connect: permission denied"),
+            DockerError::RegistryUnreachable { .. }
         ));
         assert!(matches!(of("write /var/lib/docker/tmp/x: no space left on device"), DockerError::NoSpace { .. }));
         assert!(matches!(of("something else"), DockerError::Daemon { .. }));

@@ -9,7 +9,7 @@ use bollard::moby::buildkit::v1::StatusResponse;
 use bollard::models::{BuildInfo, BuildInfoAux};
 use bollard::query_parameters::{BuildImageOptionsBuilder, BuilderVersion};
 use futures_util::StreamExt as _;
-use smolvm_render::PlannedFile;
+use smolvm_render::{PlannedFile, Step};
 
 use super::daemon::{Builder, Daemon};
 use super::error::{chain, is_no_space};
@@ -54,7 +54,7 @@ impl Daemon {
         };
         let context = bollard::body_try_stream(context::stream(files, job.epoch()));
         let mut said = self.docker.build_image(options.build(), None, Some(context));
-        let secrets = secrets.values().map(|secret| secret.expose().to_vec()).collect();
+        let secrets = secrets.values().map(|secret| secret.expose().to_vec()).chain(hashes(job)).collect();
         let mut progress = Progress::new(job, log, secrets)?;
         loop {
             let Ok(next) = tokio::time::timeout(IDLE, said.next()).await else {
@@ -84,8 +84,10 @@ struct Progress<'a> {
     secrets: Vec<Vec<u8>>,
     /// Steps by BuildKit's digest of them: name, and its output.
     steps: HashMap<String, (String, Output<'a>)>,
-    /// The step that began last, or that failed.
+    /// The step that began last.
     current: Option<String>,
+    /// The first step that failed of itself, and not because another one did.
+    broken: Option<String>,
     /// The classic builder's one stream.
     classic: Output<'a>,
     classic_step: String,
@@ -107,10 +109,16 @@ impl<'a> Progress<'a> {
             secrets,
             steps: HashMap::new(),
             current: None,
+            broken: None,
             classic,
             classic_step: "sending the build context".to_owned(),
             image: None,
         })
+    }
+
+    /// A text of the daemon's, which may repeat a step with all that is in it.
+    fn blotted(&self, text: &str) -> String {
+        crate::output::blotted(text, &self.secrets)
     }
 
     fn take(&mut self, info: BuildInfo) {
@@ -126,15 +134,16 @@ impl<'a> Progress<'a> {
 
     fn buildkit(&mut self, status: StatusResponse) {
         for vertex in status.vertexes {
-            if !vertex.error.is_empty() {
-                self.current = Some(vertex.digest.clone());
+            if self.broken.is_none() && !vertex.error.is_empty() && !vertex.error.contains("context canceled") {
+                self.broken = Some(vertex.digest.clone());
             }
             if vertex.started.is_none() || self.steps.contains_key(&vertex.digest) {
                 continue;
             }
-            self.note(&vertex.name);
+            let name = self.blotted(&vertex.name);
+            self.note(&name);
             let output = self.output();
-            self.steps.insert(vertex.digest.clone(), (vertex.name, output));
+            self.steps.insert(vertex.digest.clone(), (name, output));
             self.current = Some(vertex.digest);
         }
         for log in status.logs {
@@ -145,11 +154,13 @@ impl<'a> Progress<'a> {
     }
 
     fn classic_text(&mut self, text: &str) {
-        if let Some(step) = text.strip_prefix("Step ") {
-            step.trim().clone_into(&mut self.classic_step);
+        if let Some((numbers, step)) = text.strip_prefix("Step ").and_then(|step| step.split_once(" : ")) {
+            self.classic_step = self.blotted(&format!("[{numbers}] {}", step.trim()));
             self.classic = self.output();
-            self.note(&format!("[{}", step.trim().replacen(" :", "]", 1)));
-        } else {
+            self.note(&self.classic_step.clone());
+        } else if !is_talk(text) {
+            // Its colours of what went to standard error.
+            let text = text.replace("\u{1b}[91m", "").replace("\u{1b}[0m", "");
             self.classic.feed(text.as_bytes());
         }
     }
@@ -174,7 +185,7 @@ impl<'a> Progress<'a> {
 
     /// The step that is, or was, being done.
     fn step(&self) -> String {
-        match self.current.as_ref().and_then(|digest| self.steps.get(digest)) {
+        match self.broken.as_ref().or(self.current.as_ref()).and_then(|digest| self.steps.get(digest)) {
             Some((name, _)) => name.clone(),
             None => self.classic_step.clone(),
         }
@@ -186,16 +197,34 @@ impl<'a> Progress<'a> {
     }
 
     fn failed(mut self, error: &bollard::errors::Error) -> DockerError {
-        let message = chain(error);
+        let message = self.blotted(&chain(error));
         let step = self.step();
         let log = self.keep();
-        let output = match self.current.take().and_then(|digest| self.steps.remove(&digest)) {
+        let step_of_output = self.broken.take().or(self.current.take());
+        let output = match step_of_output.and_then(|digest| self.steps.remove(&digest)) {
             Some((_, output)) => output.finish(),
             None => self.classic.finish(),
         };
-        if is_no_space(&message) || is_no_space(&output) {
-            return DockerError::NoSpace { message, root: None, free: None, usage: None };
+        let no_space = is_no_space(&message) || is_no_space(&output);
+        let error = DockerError::StepFailed { step, message, output, log };
+        if no_space {
+            return DockerError::NoSpace { message: error.to_string(), root: None, free: None, usage: None };
         }
-        DockerError::StepFailed { step, message, output, log }
+        error
     }
+}
+
+/// The hashes of passwords, which stand in the steps that set them: nobody needs to see them on a screen.
+fn hashes(job: &Job) -> impl Iterator<Item = Vec<u8>> + '_ {
+    let hash = |step: &Step| match step {
+        Step::SetPassword { hash, .. } => hash.clone(),
+        Step::CreateUser(user) => user.password_hash.clone(),
+        _ => None,
+    };
+    job.recipe.steps.iter().filter_map(hash).map(|hash| hash.as_bytes().to_vec())
+}
+
+/// What the classic builder says of itself between the lines of a step: ` ---> Running in 33b4edd02bfe`.
+fn is_talk(text: &str) -> bool {
+    text == "\n" || text.starts_with(" ---> ") || text.starts_with("Removing intermediate container ")
 }

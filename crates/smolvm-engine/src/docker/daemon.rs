@@ -1,6 +1,5 @@
 //! The connection to a daemon, and what it can do.
 
-use std::path::Path;
 use std::time::Duration;
 
 use bollard::{API_DEFAULT_VERSION, Docker};
@@ -9,7 +8,7 @@ use super::address::{Address, Candidate};
 use super::error::{chain, system_reason};
 use super::{DockerError, DockerPlaces};
 
-/// How long a daemon may take to say that it is there.
+/// How long a daemon may take to say that it is there, where nobody says.
 const ANSWER: Duration = Duration::from_secs(15);
 /// The client's own limit on a request, far above any upload; idle times are watched apart.
 const REQUEST_SECONDS: u64 = 6 * 3600;
@@ -42,6 +41,7 @@ impl Daemon {
     pub(super) async fn connect(places: &DockerPlaces) -> Result<Self, DockerError> {
         let candidates = places.candidates()?;
         let mut seen = Vec::new();
+        let mut refused = None;
         for candidate in &candidates {
             match Self::ask(candidate, places).await {
                 Ok(daemon) => return Ok(daemon),
@@ -50,8 +50,15 @@ impl Daemon {
                         seen.push(format!("{}: {}", candidate.address, reason.text));
                     }
                 }
+                // The user's own daemon may be at a later place than the machine's.
+                Err(Missed::Failed(error @ DockerError::Permission { .. })) => {
+                    refused.get_or_insert(error);
+                }
                 Err(Missed::Failed(error)) => return Err(error),
             }
+        }
+        if let Some(error) = refused {
+            return Err(error);
         }
         if seen.is_empty() && !places.has_client() {
             let looked = candidates.iter().map(|candidate| candidate.address.to_string()).collect();
@@ -67,20 +74,26 @@ impl Daemon {
         let address = candidate.address.to_string();
         let docker = match &candidate.address {
             Address::Socket(path) => {
-                if !exists(path) {
-                    return Err(Missed::absent("no such socket", false));
+                match path.symlink_metadata().map_err(|error| error.kind()) {
+                    Ok(_) => {}
+                    // In a folder that may not be entered. Of the usual places, that says nothing: /run/podman is root's.
+                    Err(std::io::ErrorKind::PermissionDenied) if candidate.is_chosen => {
+                        return Err(Missed::Failed(DockerError::Permission { socket: address }));
+                    }
+                    Err(_) => return Err(Missed::absent("no such socket", false)),
                 }
                 Docker::connect_with_unix(&path.to_string_lossy(), REQUEST_SECONDS, API_DEFAULT_VERSION)
             }
             Address::Tcp(host) => Docker::connect_with_http(host, REQUEST_SECONDS, API_DEFAULT_VERSION),
         };
         let docker = docker.map_err(|error| Missed::of(&address, &error))?;
-        let answer = tokio::time::timeout(ANSWER, async {
+        let patience = places.answer.unwrap_or(ANSWER);
+        let answer = tokio::time::timeout(patience, async {
             let docker = docker.negotiate_version().await?;
             let version = docker.version().await?;
             Ok::<_, bollard::errors::Error>((docker, version))
         });
-        let no_answer = || DockerError::NoAnswer { address: address.clone(), seconds: ANSWER.as_secs() };
+        let no_answer = || DockerError::NoAnswer { address: address.clone(), seconds: patience.as_secs() };
         let (docker, version) =
             answer.await.map_err(|_| Missed::Failed(no_answer()))?.map_err(|error| Missed::of(&address, &error))?;
         let api = version.api_version.unwrap_or_default();
@@ -128,13 +141,5 @@ impl Missed {
             Some(ConnectionReset) => Self::absent("the connection was closed at once", true),
             _ => Self::Failed(DockerError::Daemon { doing: format!("asking {address}"), message: chain(error) }),
         }
-    }
-}
-
-/// A socket in a folder that may not be entered is there as far as anybody can tell.
-fn exists(path: &Path) -> bool {
-    match path.symlink_metadata() {
-        Ok(_) => true,
-        Err(error) => error.kind() == std::io::ErrorKind::PermissionDenied,
     }
 }

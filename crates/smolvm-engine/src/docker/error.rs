@@ -131,7 +131,8 @@ pub enum DockerError {
     #[diagnostic(
         code(smolvm::docker::pull_denied),
         help(
-            "it does not exist, or it is private: docker login, then docker pull {reference}; smolvm uses what is on the machine"
+            "it does not exist, it is private, or too much was pulled without an account: docker login, then docker pull {reference}; \
+             smolvm uses what is on the machine"
         )
     )]
     PullDenied {
