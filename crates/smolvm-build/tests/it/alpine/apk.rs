@@ -144,7 +144,7 @@ impl Apk {
     /// The file, signed.
     pub(super) fn pack(&self, key: &SigningKey) -> Packed {
         let data = gzip(&self.data_tar());
-        let control = gzip(&cut(self.control_tar(&hex::encode(<Sha256 as sha2::Digest>::digest(&data)))));
+        let control = gzip(&cut(self.control_tar(&hex::encode(Sha256::digest(&data)))));
         let bytes = signed(&control, key).into_iter().chain(data).collect::<Vec<_>>();
         let mut index_entry = format!("C:{}\n", written(&sha1(&control)));
         for (letter, _, is_in_index) in FIELDS {

@@ -52,9 +52,9 @@ fn alpine_is_built_booted_and_reached_by_key_and_by_password() {
         "test -z \"$(ls /etc/apk/keys | grep -v -e alpine-devel -e test@)\"",
     ];
     // Each on its own, so that the one which does not hold is named.
-    let script: String = checks.iter().map(|check| format!("({check}) || echo {}\n", quoted(check))).collect();
+    let script = checks.map(|check| format!("({check}) || echo {}\n", quoted(check))).concat();
     runtime().block_on(async {
-        let mut machine = Machine::boot(&options(&image, project.path()), &|_| {}).await.unwrap();
+        let machine = Machine::boot(&options(&image, project.path()), &|_| {}).await.unwrap();
         let said = machine.command(Some(&["sh", "-c", script.as_str()])).output().await.unwrap();
         assert_eq!(String::from_utf8_lossy(&said.stdout), "", "checks that do not hold: {said:?}");
         assert!(said.status.success(), "{said:?}");

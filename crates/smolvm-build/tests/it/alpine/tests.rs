@@ -187,10 +187,7 @@ fn judge(package: &[u8], key: &str, pem: &str) -> Vec<String> {
     let control = tar_entries(&control);
     assert_eq!(control[0].0, ".PKGINFO");
     let info = str::from_utf8(&control[0].1).unwrap();
-    assert!(
-        info.contains(&format!("\ndatahash = {}\n", hex::encode(<Sha256 as sha2::Digest>::digest(data)))),
-        "{info}"
-    );
+    assert!(info.contains(&format!("\ndatahash = {}\n", hex::encode(Sha256::digest(data)))), "{info}");
     let (data, nothing) = member(data);
     assert!(nothing.is_empty());
     for mut entry in tar::Archive::new(&data[..]).entries().unwrap().map(Result::unwrap) {

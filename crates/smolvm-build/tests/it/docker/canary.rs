@@ -13,7 +13,7 @@ const PASSWORD: &str = "canary-password-41c7";
 const TOKEN: &str = "canary-token-9e02";
 
 /// The step sees the token, prints it, and has it in its environment for as long as somebody may look.
-const STEP: &str = r#"
+const STEP: &str = r"
 users:
   - {name: dev, uid: 1000, password: {from_env: LOGIN_PASSWORD}}
 run:
@@ -25,7 +25,7 @@ run:
     secrets: [TOKEN]
   - test ! -e /run/secrets/TOKEN
 secrets: {TOKEN: {from_env: MY_TOKEN}}
-"#;
+";
 
 #[test]
 fn neither_password_nor_secret_is_found_anywhere() {
