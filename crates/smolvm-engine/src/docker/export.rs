@@ -169,7 +169,7 @@ mod tests {
             assert_eq!(meta(same), meta(inode), "{path}");
             match (&same.kind, &inode.kind) {
                 (Kind::File(one), Kind::File(other)) => {
-                    assert_eq!(one.read().unwrap(), other.read().unwrap(), "{path}")
+                    assert_eq!(one.read().unwrap(), other.read().unwrap(), "{path}");
                 }
                 (one, other) => assert_eq!(one, other, "{path}"),
             }

@@ -4,7 +4,7 @@ use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use smolvm_build::{Event, Events, Host, build};
@@ -18,7 +18,16 @@ const BUILDS: usize = 20;
 const FAILURES: usize = 5;
 /// What the killed builds print last: at the first step's beginning, in the middle, and with all that is left to be exported.
 const KILLS: [&str; 3] = ["at the beginning", "in the middle", "at the end"];
-const STEPS: &str = "run:\n  - echo at the beginning; sleep 1; echo in the middle; sleep 1\n  - dd if=/dev/zero of=/large bs=1048576 count=40; echo at the end\n";
+
+/// Steps that say these things one after the other. The daemon must not know them from another time.
+fn steps() -> String {
+    static NUMBER: AtomicUsize = AtomicUsize::new(0);
+    let new = format!("{} {}", std::process::id(), NUMBER.fetch_add(1, Ordering::Relaxed));
+    format!(
+        "run:\n  - echo {new}; echo at the beginning; sleep 1; echo in the middle; sleep 1\n  \
+         - dd if=/dev/zero of=/large bs=1048576 count=40; echo at the end\n"
+    )
+}
 
 /// Names the folder of a project, and the daemon, for [`a_build_in_a_process_of_its_own`].
 const CHILD: &str = "SMOLVM_TEST_CHILD";
@@ -31,8 +40,9 @@ fn nothing_stays_after_builds_failures_and_kills() {
     let Some(docker) = Docker::of_tests() else { return };
     let image = docker.import("leftovers");
     for buildkit in ["1", "0"] {
-        let project = image.project(STEPS).with("DOCKER_BUILDKIT", buildkit);
+        let project = image.project("").with("DOCKER_BUILDKIT", buildkit);
         for said_last in KILLS {
+            write(&project, &image, &steps());
             kill(&project, &docker, buildkit, said_last);
         }
         for number in 0..BUILDS / 2 {
@@ -58,7 +68,7 @@ fn a_future_that_is_dropped_takes_everything_along() {
     let Some(docker) = Docker::of_tests() else { return };
     let image = docker.import("dropped");
     for (buildkit, said_last) in [("1", KILLS[0]), ("1", KILLS[2]), ("0", KILLS[0]), ("0", KILLS[2])] {
-        let project = image.project(STEPS).with("DOCKER_BUILDKIT", buildkit);
+        let project = image.project(&steps()).with("DOCKER_BUILDKIT", buildkit);
         let happened = Arc::new(AtomicBool::new(false));
         let sink = Arc::clone(&happened);
         let events = Events::new(move |event| {
