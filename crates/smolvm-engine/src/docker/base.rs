@@ -9,7 +9,7 @@ use smolvm_manifest::{Arch, ImageTools, LockedImage};
 
 use super::daemon::Daemon;
 use super::error::chain;
-use super::leftovers::{Made, labels};
+use super::leftovers::Made;
 use super::{DockerError, SeenImage};
 use crate::{Event, Events};
 
@@ -109,7 +109,7 @@ impl Daemon {
             image: Some(image.to_owned()),
             // One that has neither ENTRYPOINT nor CMD is refused without a command.
             cmd: Some(vec!["/init".to_owned()]),
-            labels: Some(labels()),
+            labels: Some(made.labels()),
             network_disabled: Some(true),
             ..ContainerCreateBody::default()
         };

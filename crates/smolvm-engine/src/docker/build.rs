@@ -13,7 +13,7 @@ use smolvm_render::{PlannedFile, Step};
 
 use super::daemon::{Builder, Daemon};
 use super::error::{chain, is_no_space};
-use super::leftovers::{Made, labels};
+use super::leftovers::Made;
 use super::{DockerError, context, session};
 use crate::job::Job;
 use crate::output::Output;
@@ -41,7 +41,7 @@ impl Daemon {
         let proxies: HashMap<String, String> = job.surroundings.proxies.iter().cloned().collect();
         let mut options = BuildImageOptionsBuilder::default()
             .dockerfile("Dockerfile")
-            .labels(&labels())
+            .labels(&made.labels())
             .buildargs(&proxies)
             // As in the embedded engine, whatever has a network has the host's: mirrors and proxies may listen on loopback.
             .networkmode("host")
@@ -53,6 +53,7 @@ impl Daemon {
             Builder::Classic => options.version(BuilderVersion::BuilderV1),
         };
         let context = bollard::body_try_stream(context::stream(files, job.epoch()));
+        made.begin_image();
         let mut said = self.docker.build_image(options.build(), None, Some(context));
         let secrets = secrets.values().map(|secret| secret.expose().to_vec()).chain(hashes(job)).collect();
         let mut progress = Progress::new(job, log, secrets)?;
@@ -64,15 +65,18 @@ impl Daemon {
             match next {
                 None => break,
                 Some(Ok(info)) => progress.take(info),
-                Some(Err(error)) => return Err(progress.failed(&error)),
+                Some(Err(error)) => {
+                    made.end_image(None);
+                    return Err(progress.failed(&error));
+                }
             }
         }
-        let Some(image) = progress.image.take() else {
+        let image = progress.image.take();
+        made.end_image(image.as_deref());
+        image.ok_or_else(|| {
             let message = "the daemon ended the build without an image".to_owned();
-            return Err(DockerError::Daemon { doing: "building the image".to_owned(), message });
-        };
-        made.image(&image);
-        Ok(image)
+            DockerError::Daemon { doing: "building the image".to_owned(), message }
+        })
     }
 }
 

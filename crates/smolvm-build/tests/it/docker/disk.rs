@@ -54,9 +54,10 @@ fn a_full_store_is_told_as_the_stores() {
     }
     let Some(docker) = Docker::of_tests() else { return };
     let image = docker.import("store");
-    let project = image.project("run: [\"dd if=/dev/zero of=/large bs=1048576 count=400\"]\n");
+    let project = image.project("run: [\"dd if=/dev/zero of=/large bs=1048576 count=700\"]\n");
     let disk = SmallDisk::new();
-    disk.resize("300m");
+    // Room for the kernel, which is unpacked at the same time and is to be ready first.
+    disk.resize("600m");
     let mut options = options(&project);
     options.image_dir = disk.path().to_owned();
     let error = runtime().block_on(build(&options, &Events::silent())).expect_err("a failure");
