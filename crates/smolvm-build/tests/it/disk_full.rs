@@ -32,7 +32,8 @@ fn a_step_that_fills_the_disk_is_told_with_its_output() {
     if !has("root, and an apt mirror of Debian", is_root() && debian_host()) {
         return;
     }
-    let step = "head -c 1000000000 /dev/zero > /large";
+    // The kernel is unpacked on the same disk meanwhile, and is to be done before.
+    let step = "sleep 15; head -c 1000000000 /dev/zero > /large";
     let project = Project::new(&format!(
         "base: debian:bookworm\nsize: 2GiB\nssh: false\nrun:\n  - {{command: \"{step}\", network: false}}\n"
     ));

@@ -147,6 +147,7 @@ fn of_pull(reference: &str, arch: Arch, error: &bollard::errors::Error) -> Docke
         "connection refused",
         "TLS handshake",
         "Client.Timeout",
+        "context deadline exceeded",
         "request canceled",
         "connect: ",
         "server misbehaving",
