@@ -7,7 +7,8 @@ use super::{build_by_docker, check, literally, told};
 use crate::support::{Project, debian_host, has, recording};
 
 /// More lines than a report shows.
-const FAILING: &str = "run:\n  - \"true\"\n  - {command: seq 1000 1199; sleep 1; echo the end is near >&2; sleep 1; exit 7}\n";
+const FAILING: &str =
+    "run:\n  - \"true\"\n  - {command: seq 1000 1199; sleep 1; echo the end is near >&2; sleep 1; exit 7}\n";
 
 fn log_of(project: &Project) -> PathBuf {
     project.path().join("home/.smolvm/images/logs/tested.log")
