@@ -47,6 +47,8 @@ async fn fetch_and_assemble(job: &Job) -> Result<Kernel, BuildError> {
     };
     let epoch = job.epoch();
     let kept = job.scratch.clone();
+    // Dropping this future (Ctrl-C) ends the unpacking, and with it the thread below.
+    let _stop_when_dropped = packages.stopper();
     let make = move || {
         let _kept = kept;
         let (mut kernel_files, mut busybox_files) = (Vec::new(), Vec::new());

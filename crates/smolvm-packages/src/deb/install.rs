@@ -13,7 +13,7 @@ use std::path::PathBuf;
 use fs_err as fs;
 use smolvm_sandbox::{PlaceOp, Session};
 
-pub use self::background::{UnpackJob, Unpacked, Unpacker, Urgency};
+pub use self::background::{Stopper, UnpackJob, Unpacked, Unpacker, Urgency};
 pub use self::error::InstallError;
 
 use self::stand_in::{STAND_INS, StandIn};

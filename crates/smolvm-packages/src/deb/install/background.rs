@@ -124,14 +124,26 @@ impl<K> Iterator for Unpacked<K> {
     }
 }
 
+impl<K> Unpacked<K> {
+    /// Something whose end makes the work end early, for whoever hands the packages to another thread.
+    pub fn stopper(&self) -> Stopper<K> {
+        Stopper(Arc::clone(&self.queue))
+    }
+}
+
+/// Ends unpacking when it is dropped, without waiting. After the last package that changes nothing.
+#[derive(Debug)]
+pub struct Stopper<K>(Arc<Queue<K>>);
+
+impl<K> Drop for Stopper<K> {
+    fn drop(&mut self) {
+        self.0.stop();
+    }
+}
+
 impl<K> Drop for Unpacked<K> {
     fn drop(&mut self) {
-        {
-            // Under the lock, so that nobody begins to wait just now.
-            let _state = self.queue.lock();
-            self.queue.stopped.store(true, Ordering::Relaxed);
-        }
-        self.queue.changed.notify_all();
+        self.queue.stop();
         for worker in self.workers.drain(..) {
             let _ = worker.join();
         }
@@ -156,6 +168,15 @@ fn work<K>(
 impl<K> Queue<K> {
     fn lock(&self) -> MutexGuard<'_, State<K>> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn stop(&self) {
+        {
+            // Under the lock, so that nobody begins to wait just now.
+            let _state = self.lock();
+            self.stopped.store(true, Ordering::Relaxed);
+        }
+        self.changed.notify_all();
     }
 
     /// Waits for a job; `None` when no more come.
@@ -184,5 +205,19 @@ impl<K> State<K> {
         };
         let (first, _) = self.jobs.iter().enumerate().max_by_key(|(_, job)| urgency(&job.package))?;
         Some(self.jobs.swap_remove(first))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whoever_stops_it_ends_the_wait_for_packages_that_may_still_come() {
+        let folder = tempfile::tempdir().unwrap();
+        let (unpacker, mut packages) = Unpacker::<()>::start(folder.path(), UnpackLimits::default(), 2, Urgency::Soon);
+        drop(packages.stopper());
+        assert!(packages.next().is_none());
+        drop(unpacker);
     }
 }
