@@ -1,7 +1,5 @@
 //! The whole build, one stage a line.
 
-use std::io;
-use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -73,7 +71,7 @@ pub async fn resolve(options: &BuildOptions, events: &Events) -> Result<LockedMa
 /// Reads and validates a Smolfile.
 pub fn load(options: &BuildOptions, events: &Events) -> Result<Manifest, BuildError> {
     let name = options.smolfile.display().to_string();
-    let bytes = read_smolfile(&options.smolfile).map_err(|error| {
+    let bytes = crate::files::read_small(&options.smolfile).map_err(|error| {
         let help = match error.kind() {
             std::io::ErrorKind::NotFound => "name it with `-f PATH`, or write a new one with `smolvm init`",
             _ => "the Smolfile must be a file that you can read",
@@ -86,20 +84,6 @@ pub fn load(options: &BuildOptions, events: &Events) -> Result<Manifest, BuildEr
         events.send(Event::Warning(warning));
     }
     Ok(loaded.manifest)
-}
-
-/// Far above what the manifest's own budget lets pass: more than this is not even read.
-const LARGEST_SMOLFILE: u64 = 16 << 20;
-
-fn read_smolfile(path: &Path) -> io::Result<Vec<u8>> {
-    let metadata = std::fs::metadata(path)?;
-    if !metadata.is_file() {
-        return Err(io::Error::other("it is not a regular file"));
-    }
-    if metadata.len() > LARGEST_SMOLFILE {
-        return Err(io::Error::other(format!("it has {} bytes, which no Smolfile has", metadata.len())));
-    }
-    std::fs::read(path)
 }
 
 /// How package files are got, and from where.

@@ -65,7 +65,7 @@ pub(crate) enum CliError {
     #[error("interrupted by {signal}")]
     #[diagnostic(
         code(smolvm::cli::interrupted),
-        help("nothing was left behind but finished downloads, which the next build uses")
+        help("nothing half made was left behind; finished downloads are kept for the next build")
     )]
     Interrupted { signal: Signal },
 }

@@ -53,6 +53,18 @@ fn offline_with_an_empty_cache() {
     assert!(error["help"].as_str().is_some_and(|help| help.contains("--offline")), "{ran}");
 }
 
+/// A lock is read no further than it can be one.
+#[test]
+fn a_lock_without_an_end() {
+    let (_scratch, folder) = project("base: debian:bookworm\n");
+    std::os::unix::fs::symlink("/dev/zero", folder.join("Smolfile.lock")).unwrap();
+    let ran = run(&folder, ["build", "--offline", "--json"]).expect_code(2);
+    let error = &ran.envelope()["error"];
+    let message = error["message"].as_str().unwrap_or_default();
+    assert!(message.contains("Smolfile.lock") && message.contains("not a regular file"), "{ran}");
+    assert!(error["help"].as_str().is_some_and(|help| help.contains("delete it")), "{ran}");
+}
+
 /// Exit code 2.
 #[test]
 fn a_manifest_that_cannot_be_built() {
