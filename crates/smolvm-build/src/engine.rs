@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use smolvm_engine::{DockerEngine, DockerPlaces, EmbeddedEngine, Engine as _, EngineError, Job};
+use smolvm_engine::{DockerEngine, DockerError, DockerPlaces, EmbeddedEngine, Engine as _, EngineError, Job};
 use smolvm_manifest::{Base, Manifest};
 use smolvm_rootfs::RootTree;
 use smolvm_store::Store;
@@ -59,11 +59,10 @@ fn places(options: &BuildOptions) -> DockerPlaces {
     DockerPlaces { answer: Some(options.timeouts.answer.min(LONGEST)), ..options.host.docker_places() }
 }
 
-/// Connects to the Docker daemon of this machine.
-pub(crate) async fn docker(options: &BuildOptions, name: &str) -> Result<DockerEngine, BuildError> {
+/// Connects to the Docker daemon of this machine, for an image of this name.
+pub(crate) async fn docker(options: &BuildOptions, name: &str) -> Result<DockerEngine, DockerError> {
     let log = options.image_dir.join(Store::LOGS).join(format!("{name}.log"));
-    let connected = Box::pin(DockerEngine::connect(&places(options), log)).await;
-    connected.map_err(|error| BuildError::of_engine(error.into()))
+    Box::pin(DockerEngine::connect(&places(options), log)).await
 }
 
 /// Whether the choice was smolvm's, and this machine cannot run the embedded engine: then Docker may.
@@ -79,9 +78,8 @@ pub(crate) async fn run(kind: EngineKind, job: Job, options: &BuildOptions) -> R
     match kind {
         EngineKind::Embedded => EmbeddedEngine.build(job).await,
         EngineKind::Docker => {
-            let log = options.image_dir.join(Store::LOGS).join(format!("{}.log", job.locked.manifest.name));
-            let places = places(options);
-            Box::pin(async move { DockerEngine::connect(&places, log).await?.build(job).await }).await
+            let docker = docker(options, &job.locked.manifest.name).await?;
+            Box::pin(docker.build(job)).await
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Why a build failed, and whose business that is.
 
 use miette::Diagnostic;
-use smolvm_engine::{DockerFault, EngineError};
+use smolvm_engine::{DockerError, DockerFault, EngineError};
 use smolvm_fetch::{FetchError, IndexError};
 use smolvm_manifest::Manifest;
 use smolvm_packages::deb::install::InstallError;
@@ -48,11 +48,6 @@ impl BuildError {
     /// A failure of the host.
     pub(crate) fn host(diagnostic: impl Diagnostic + Send + Sync + 'static) -> Self {
         Self::new(FailureClass::Host, diagnostic)
-    }
-
-    /// An engine's failure that no part of the Smolfile is to be shown for.
-    pub(crate) fn of_engine(error: EngineError) -> Self {
-        Self::new(class_of(&error), error)
     }
 
     /// A task of ours that did not come to its end.
@@ -116,6 +111,12 @@ impl From<FetchError> for BuildError {
     }
 }
 
+impl From<DockerError> for BuildError {
+    fn from(error: DockerError) -> Self {
+        Self::new(class_of_docker(&error), error)
+    }
+}
+
 impl From<StoreError> for BuildError {
     fn from(error: StoreError) -> Self {
         let class = if error.is_input_fault() { FailureClass::Input } else { host_if(error.is_host_fault()) };
@@ -158,13 +159,17 @@ pub(crate) fn class_of(error: &EngineError) -> FailureClass {
         EngineError::Unpack(error) | EngineError::Install(InstallError::Unpack(error)) => class_of_unpack(error),
         EngineError::Sandbox(error) | EngineError::Install(InstallError::Sandbox(error)) => class_of_sandbox(error),
         EngineError::Edit(_) | EngineError::Account(_) | EngineError::Wanted(_) => FailureClass::Input,
-        EngineError::Docker(error) => match error.fault() {
-            DockerFault::Build => FailureClass::Build,
-            DockerFault::Input => FailureClass::Input,
-            DockerFault::Host => FailureClass::Host,
-        },
+        EngineError::Docker(error) => class_of_docker(error),
         EngineError::Scratch(_) | EngineError::Install(InstallError::Write { .. }) => FailureClass::Host,
         _ => FailureClass::Build,
+    }
+}
+
+fn class_of_docker(error: &DockerError) -> FailureClass {
+    match error.fault() {
+        DockerFault::Build => FailureClass::Build,
+        DockerFault::Input => FailureClass::Input,
+        DockerFault::Host => FailureClass::Host,
     }
 }
 

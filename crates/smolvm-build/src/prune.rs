@@ -26,19 +26,9 @@ pub async fn prune(options: &BuildOptions) -> Result<Pruned, BuildError> {
         0
     };
     let docker = match engine::docker(options, "prune").await {
-        Ok(docker) => {
-            let removed = Box::pin(docker.remove_leftovers()).await;
-            Some(removed.map_err(|error| BuildError::of_engine(error.into()))?)
-        }
-        Err(error) if is_absent(&error) => None,
-        Err(error) => return Err(error),
+        Ok(docker) => Some(Box::pin(docker.remove_leftovers()).await?),
+        Err(DockerError::NotInstalled { .. } | DockerError::NotRunning { .. }) => None,
+        Err(error) => return Err(error.into()),
     };
     Ok(Pruned { work_folders, docker })
-}
-
-/// Whether there simply is no Docker on this machine.
-fn is_absent(error: &BuildError) -> bool {
-    let code = error.diagnostic().code().map(|code| code.to_string());
-    let absent = [DockerError::NOT_INSTALLED, DockerError::NOT_RUNNING];
-    code.is_some_and(|code| absent.contains(&code.as_str()))
 }

@@ -28,7 +28,9 @@ pub(crate) fn read_lock(
     events: &Events,
 ) -> Result<Option<Lock>, BuildError> {
     let path = options.lock_path();
-    let text = match std::fs::read_to_string(&path) {
+    let text = match crate::files::read_small(&path).and_then(|bytes| {
+        String::from_utf8(bytes).map_err(|error| std::io::Error::new(std::io::ErrorKind::InvalidData, error))
+    }) {
         Ok(text) => text,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
         Err(error) => {
@@ -141,8 +143,7 @@ async fn base_image(
         return Ok(None);
     }
     let docker = engine::docker(options, &manifest.name).await?;
-    let seen = Box::pin(docker.look_at(engine::reference(manifest), manifest.arch, events)).await;
-    seen.map(Some).map_err(|error| BuildError::of_engine(error.into()))
+    Ok(Some(Box::pin(docker.look_at(engine::reference(manifest), manifest.arch, events)).await?))
 }
 
 /// Chooses packages and kernel.

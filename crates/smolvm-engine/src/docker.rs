@@ -12,14 +12,14 @@ mod session;
 
 use std::path::PathBuf;
 
-use smolvm_manifest::{Arch, Base, LockedImage};
+use smolvm_manifest::{Arch, Base, ImageTools, LockedImage};
 use smolvm_render::{PlannedContent, PlannedFile, Step, public_archives};
 use smolvm_rootfs::RootTree;
 use tokio::task::spawn_blocking;
 
 use self::daemon::{Builder, Daemon};
 use self::leftovers::Made;
-use crate::edit::Editor;
+use crate::edit::{Accounts, Editor};
 use crate::finish::finish;
 use crate::job::{Engine, Job};
 use crate::{EngineError, Events, Stage};
@@ -66,7 +66,14 @@ impl DockerEngine {
     /// Refuses what this daemon cannot do, before anything is sent.
     fn check(&self, job: &Job) -> Result<(), DockerError> {
         let Daemon { builder, major, version, .. } = &self.daemon;
-        for (index, step) in job.locked.manifest.run.iter().enumerate() {
+        let manifest = &job.locked.manifest;
+        if let Some(image) = job.locked.lock.base_image.as_ref().filter(|image| image.tools == ImageTools::None) {
+            let wanting = [("packages", !manifest.packages.is_empty()), ("ssh", manifest.ssh.is_some())];
+            if let Some((what, _)) = wanting.into_iter().find(|(_, is_wanted)| *is_wanted) {
+                return Err(DockerError::NoPackageManager { reference: image.reference.clone(), what });
+            }
+        }
+        for (index, step) in manifest.run.iter().enumerate() {
             if *builder == Builder::Classic && !step.secrets.is_empty() {
                 return Err(DockerError::Unsupported {
                     what: format!("run[{index}].secrets"),
@@ -126,12 +133,15 @@ impl Engine for DockerEngine {
         let mut made = Made::new(&self.daemon.docker);
         let exported = job.events.stage_async(Stage::Docker, self.exported(&job, &mut made)).await;
         made.clear().await;
-        let tree = exported?;
+        let mut tree = exported?;
         spawn_blocking(move || {
             let mut editor = Editor::new(job.epoch(), &job.local_files());
             for step in &job.recipe.steps {
-                if let Step::PlaceFile(file) = step {
-                    editor.keep(&tree, file)?;
+                match step {
+                    Step::PlaceFile(file) => editor.keep(&tree, file)?,
+                    // Not every image has a program that could do it in the build. Where there is no root, nobody can log in.
+                    Step::SetPassword { .. } if Accounts::read(&tree)?.has_root() => editor.apply(&mut tree, step)?,
+                    _ => {}
                 }
             }
             finish(tree, &mut editor, &job)

@@ -60,6 +60,23 @@ pub enum EngineError {
         /// The end of its output, secrets blotted out.
         output: String,
     },
+    /// A run step that did not even begin.
+    #[error("run[{index}] did not start: {reason}\n  {command}")]
+    #[diagnostic(
+        code(smolvm::engine::step_not_started),
+        help(
+            "its `workdir` must be there when its turn comes (`mkdir -p` in a step before it makes one), and so must /bin/sh, which an \
+             earlier step may have removed"
+        )
+    )]
+    StepNotStarted {
+        /// Which one.
+        index: usize,
+        /// Its command.
+        command: String,
+        /// What could not be done.
+        reason: String,
+    },
     /// A run step after which nobody could log in, and many programs would not start.
     #[error("after run[{index}], `/etc/passwd` no longer has the user `root` with uid 0:\n  {command}")]
     #[diagnostic(
@@ -94,7 +111,9 @@ impl EngineError {
     /// The part of the Smolfile that this is about, as a JSON pointer.
     pub fn pointer(&self, manifest: &Manifest) -> Option<String> {
         match self {
-            Self::StepFailed { index, .. } | Self::StepRemovedRoot { index, .. } => Some(format!("/run/{index}")),
+            Self::StepFailed { index, .. }
+            | Self::StepNotStarted { index, .. }
+            | Self::StepRemovedRoot { index, .. } => Some(format!("/run/{index}")),
             Self::Edit(EditError::Account(error)) => error.pointer(manifest),
             Self::Edit(EditError::File(error)) => error.pointer(manifest),
             _ => None,

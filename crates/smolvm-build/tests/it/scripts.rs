@@ -70,6 +70,11 @@ fn a_step_may_change_users_and_may_not_remove_root() {
     );
     let words = ["after run[2], `/etc/passwd` no longer has the user `root`", "rm /etc/passwd"];
     assert_fails("root", &project.options(), FailureClass::Build, &words);
+
+    let smolfile =
+        "base: debian:bookworm\nsize: auto\nssh: false\nrun:\n  - {command: ls, workdir: /nowhere, network: false}\n";
+    let words = ["run[0] did not start", "/nowhere"];
+    assert_fails("workdir", &Project::new(smolfile).options(), FailureClass::Build, &words);
 }
 
 fn publish(archive: &mut TestArchive, version: &str, postinst: &str) {

@@ -3,9 +3,11 @@
 use std::ffi::OsString;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use smolvm_build::{BuildError, BuildOptions, BuiltImage, Event, Events, Host, build};
+use smolvm_manifest::Arch;
+use smolvm_vm::{MachineOptions, VmImage};
 
 /// A folder with a Smolfile.
 pub(crate) struct Project {
@@ -101,6 +103,25 @@ pub(crate) fn is_root() -> bool {
 
 pub(crate) fn debian_host() -> bool {
     fs_err::read_to_string("/etc/os-release").is_ok_and(|text| text.contains("\nID=debian"))
+}
+
+/// How to boot a built image, with a console log in `scratch`.
+pub(crate) fn machine(image: &BuiltImage, scratch: &Path) -> MachineOptions {
+    MachineOptions {
+        image: VmImage {
+            kernel: image.kernel.clone(),
+            initrd: image.initrd.clone(),
+            rootfs: image.rootfs.clone(),
+            arch: Arch::Amd64,
+            boot_args: image.boot_args.clone(),
+            ssh: true,
+        },
+        memory_mib: 512,
+        cpus: 2,
+        scratch: scratch.to_owned(),
+        console_log: scratch.join("console.log"),
+        boot_time: Duration::from_mins(3),
+    }
 }
 
 /// A loop mount of an ext4 image, read-only, for as long as it lives.

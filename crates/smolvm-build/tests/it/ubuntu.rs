@@ -1,17 +1,15 @@
 //! A release in Ubuntu's layout: Debian packages, published again by a local mirror and signed by a test key.
 
 use std::path::Path;
-use std::time::Duration;
 
 use smolvm_build::BuiltImage;
-use smolvm_manifest::{Arch, Distro, Lock};
+use smolvm_manifest::{Distro, Lock};
 use smolvm_packages::deb::release::release;
 use smolvm_packages::test_archive::TestArchive;
 use smolvm_packages::test_key::TestKey;
-use smolvm_vm::{MachineOptions, VmImage};
 use tower_http::services::ServeDir;
 
-use crate::support::{Project, debian_host, download_cache, has, programs_are_here, runtime};
+use crate::support::{Project, debian_host, download_cache, has, machine, programs_are_here, runtime};
 
 const PACKAGES: &str = "base: debian:bookworm\nsize: 1GiB\npackages: [less]\n";
 
@@ -72,22 +70,7 @@ fn serve(folder: &Path) -> String {
 
 /// Boots the image with Debian's kernel, and looks whether it is whole.
 fn boot(image: &BuiltImage, scratch: &Path) -> i32 {
-    let options = MachineOptions {
-        image: VmImage {
-            kernel: image.kernel.clone(),
-            initrd: image.initrd.clone(),
-            rootfs: image.rootfs.clone(),
-            arch: Arch::Amd64,
-            boot_args: image.boot_args.clone(),
-            ssh: true,
-        },
-        memory_mib: 512,
-        cpus: 2,
-        scratch: scratch.to_owned(),
-        console_log: scratch.join("console.log"),
-        boot_time: Duration::from_mins(3),
-    };
     let script = "test -z \"$(dpkg --audit)\" && apt-get check && less --version && exit 7".into();
     let command = ["sh".into(), "-c".into(), script];
-    runtime().block_on(smolvm_vm::run(&options, Some(&command), &|_| {})).unwrap()
+    runtime().block_on(smolvm_vm::run(&machine(image, scratch), Some(&command), &|_| {})).unwrap()
 }

@@ -28,7 +28,7 @@ impl Daemon {
         if !has_shell {
             return Err(DockerError::NoShell { reference: reference.to_owned() });
         }
-        let (digest, in_registry) = digest(&found);
+        let (digest, in_registry) = digest(&found, reference);
         let created = found.created.map_or(0, bollard::models::BollardDate::unix_timestamp);
         let config = found.config.unwrap_or_default();
         let pair = |line: &String| line.split_once('=').map(|(name, value)| (name.to_owned(), value.to_owned()));
@@ -49,7 +49,7 @@ impl Daemon {
     /// Makes sure that what the lock names is here, and that it is what a tag means where only a tag names it.
     pub(super) async fn require(&self, image: &LockedImage, arch: Arch, events: &Events) -> Result<(), DockerError> {
         let found = self.inspected(&image.pinned(), arch, events).await?;
-        let (found, _) = digest(&found);
+        let (found, _) = digest(&found, &image.reference);
         if found == image.digest || image.in_registry {
             return Ok(());
         }
@@ -120,13 +120,27 @@ impl Daemon {
     }
 }
 
-/// By what an image is known for good: the digest under which a registry has it, else its own.
-fn digest(found: &ImageInspect) -> (String, bool) {
-    let in_registry = found.repo_digests.iter().flatten().find_map(|name| Some(name.split_once('@')?.1.to_owned()));
+/// By what an image is known for good: the digest under which its own repository has it, else the image's own. It may have
+/// been pulled from another repository too, whose digest means nothing here.
+fn digest(found: &ImageInspect, reference: &str) -> (String, bool) {
+    let own = repository(reference);
+    let in_registry = found.repo_digests.iter().flatten().find_map(|name| {
+        let (repository, digest) = name.split_once('@')?;
+        (repository == own).then(|| digest.to_owned())
+    });
     match in_registry {
         Some(digest) => (digest, true),
         None => (found.id.clone().unwrap_or_default(), false),
     }
+}
+
+/// A reference without tag and digest, in the short form in which a daemon lists it.
+fn repository(reference: &str) -> &str {
+    let named = reference.split('@').next().unwrap_or_default();
+    let name = named.rfind('/').map_or(0, |slash| slash + 1);
+    let end = named[name..].find(':').map_or(named.len(), |colon| name + colon);
+    let short = named[..end].trim_start_matches("docker.io/");
+    short.strip_prefix("library/").unwrap_or(short)
 }
 
 /// The daemon tells everything in words of its own and its registries'.
@@ -168,6 +182,23 @@ fn of_pull(reference: &str, arch: Arch, error: &bollard::errors::Error) -> Docke
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_image_is_known_by_the_digest_of_its_own_repository() {
+        let found = ImageInspect {
+            id: Some("sha256:own".to_owned()),
+            repo_digests: Some(vec![
+                "mirror.example.org:5000/node@sha256:other".to_owned(),
+                "node@sha256:this".to_owned(),
+            ]),
+            ..ImageInspect::default()
+        };
+        for reference in ["node:22", "docker.io/library/node:22", "node", "node@sha256:this"] {
+            assert_eq!(digest(&found, reference), ("sha256:this".to_owned(), true), "{reference}");
+        }
+        assert_eq!(digest(&found, "mirror.example.org:5000/node:22"), ("sha256:other".to_owned(), true));
+        assert_eq!(digest(&found, "team/node:22"), ("sha256:own".to_owned(), false));
+    }
 
     #[test]
     fn the_words_of_daemons_and_registries_are_understood() {

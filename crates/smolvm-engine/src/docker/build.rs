@@ -60,7 +60,7 @@ impl Daemon {
         loop {
             let Ok(next) = tokio::time::timeout(IDLE, said.next()).await else {
                 let minutes = IDLE.as_secs() / 60;
-                return Err(DockerError::Idle { minutes, step: progress.step(), log: progress.keep() });
+                return Err(DockerError::Idle { minutes, step: progress.step(), log: progress.log });
             };
             match next {
                 None => break,
@@ -195,22 +195,16 @@ impl<'a> Progress<'a> {
         }
     }
 
-    /// The log stays, because a report names it.
-    fn keep(&self) -> PathBuf {
-        self.log.clone()
-    }
-
     fn failed(mut self, error: &bollard::errors::Error) -> DockerError {
         let message = self.blotted(&chain(error));
         let step = self.step();
-        let log = self.keep();
-        let step_of_output = self.broken.take().or(self.current.take());
-        let output = match step_of_output.and_then(|digest| self.steps.remove(&digest)) {
+        let digest = self.broken.take().or(self.current.take());
+        let output = match digest.and_then(|digest| self.steps.remove(&digest)) {
             Some((_, output)) => output.finish(),
             None => self.classic.finish(),
         };
         let no_space = is_no_space(&message) || is_no_space(&output);
-        let error = DockerError::StepFailed { step, message, output, log };
+        let error = DockerError::StepFailed { step, message, output, log: self.log };
         if no_space {
             return DockerError::NoSpace { message: error.to_string(), root: None, free: None, usage: None };
         }

@@ -19,9 +19,7 @@ const OLDEST_API: (usize, usize) = (1, 41);
 #[derive(Debug, Clone)]
 pub(super) struct Daemon {
     pub(super) docker: Docker,
-    pub(super) address: String,
-    /// The same, for connections of our own.
-    pub(super) reached: Address,
+    pub(super) address: Address,
     pub(super) builder: Builder,
     /// The daemon's own version, the first number of it.
     pub(super) major: u32,
@@ -105,8 +103,7 @@ impl Daemon {
         let version = version.version.unwrap_or_default();
         let builder = if is_podman || places.classic_builder { Builder::Classic } else { Builder::BuildKit };
         let major = version.split('.').next().and_then(|major| major.parse().ok()).unwrap_or(0);
-        let reached = candidate.address.clone();
-        Ok(Self { docker, address, reached, builder, major, version })
+        Ok(Self { docker, address: candidate.address.clone(), builder, major, version })
     }
 }
 

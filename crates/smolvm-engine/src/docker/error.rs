@@ -278,11 +278,6 @@ pub enum DockerFault {
 }
 
 impl DockerError {
-    /// The code of a machine without Docker.
-    pub const NOT_INSTALLED: &'static str = "smolvm::docker::not_installed";
-    /// The code of a machine whose daemon is not running.
-    pub const NOT_RUNNING: &'static str = "smolvm::docker::not_running";
-
     /// Whose business it is.
     pub fn fault(&self) -> DockerFault {
         match self {

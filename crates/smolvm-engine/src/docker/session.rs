@@ -58,7 +58,7 @@ pub(super) async fn open(
         doing: format!("opening a BuildKit session with {}", daemon.address),
         message: error.to_string(),
     };
-    let connection = upgraded(&daemon.reached, id).await.map_err(failed)?;
+    let connection = upgraded(&daemon.address, id).await.map_err(failed)?;
     let secrets = SecretsServer::new(Given(secrets.clone()));
     let serve = async move {
         let connections = futures_util::stream::iter([Ok::<_, std::io::Error>(connection)]);

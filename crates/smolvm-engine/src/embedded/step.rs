@@ -1,7 +1,7 @@
 //! One run step in the sandbox.
 
 use smolvm_manifest::RunStep;
-use smolvm_sandbox::{CommandUser, MountedFile, SandboxCommand, SecretFile, Session};
+use smolvm_sandbox::{CommandUser, MountedFile, SandboxCommand, SandboxError, SecretFile, Session};
 
 use crate::edit::Login;
 use crate::output::Output;
@@ -33,7 +33,12 @@ pub(super) fn run(
         mounted_files: if step.network { mounted_files(surroundings) } else { Vec::new() },
         ..SandboxCommand::new(["/bin/sh", "-ec", &step.command], environment(step, login, surroundings))
     };
-    let status = session.run(&command, &mut |bytes| output.feed(bytes))?;
+    let status = session.run(&command, &mut |bytes| output.feed(bytes)).map_err(|error| match error {
+        SandboxError::StartCommand { .. } => {
+            EngineError::StepNotStarted { index, command: step.command.clone(), reason: error.to_string() }
+        }
+        error => error.into(),
+    })?;
     let tail = output.finish();
     if status.success() {
         return Ok(());

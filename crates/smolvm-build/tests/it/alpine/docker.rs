@@ -2,14 +2,11 @@
 
 use std::path::Path;
 use std::process::Command;
-use std::time::Duration;
 
-use smolvm_build::BuiltImage;
-use smolvm_manifest::Arch;
-use smolvm_vm::{Machine, MachineOptions, VmImage};
+use smolvm_vm::Machine;
 
 use super::AlpineMirror;
-use crate::support::{Project, debian_host, docker_address, has, programs_are_here, runtime};
+use crate::support::{Project, debian_host, docker_address, has, machine, programs_are_here, runtime};
 
 const PASSWORD: &str = "canary-alpine-5521";
 
@@ -54,14 +51,14 @@ fn alpine_is_built_booted_and_reached_by_key_and_by_password() {
     // Each on its own, so that the one which does not hold is named.
     let script = checks.map(|check| format!("({check}) || echo {}\n", quoted(check))).concat();
     runtime().block_on(async {
-        let machine = Machine::boot(&options(&image, project.path()), &|_| {}).await.unwrap();
-        let said = machine.command(Some(&["sh", "-c", script.as_str()])).output().await.unwrap();
+        let guest = Machine::boot(&machine(&image, project.path()), &|_| {}).await.unwrap();
+        let said = guest.command(Some(&["sh", "-c", script.as_str()])).output().await.unwrap();
         assert_eq!(String::from_utf8_lossy(&said.stdout), "", "checks that do not hold: {said:?}");
         assert!(said.status.success(), "{said:?}");
-        let port = port(&machine.command(Some(&["true"])));
+        let port = port(&guest.command(Some(&["true"])));
         assert_eq!(by_password(&port, PASSWORD, project.path()), "root\n");
         assert_eq!(by_password(&port, "another", project.path()), "");
-        machine.power_off().await.unwrap();
+        guest.power_off().await.unwrap();
     });
 }
 
@@ -75,24 +72,6 @@ fn import(docker: &str, mirror: &AlpineMirror, name: &str) {
         Command::new("docker").args(["--host", docker, "import"]).arg(mirror.minirootfs.archive()).arg(name).output();
     let output = output.unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-}
-
-fn options(image: &BuiltImage, scratch: &Path) -> MachineOptions {
-    MachineOptions {
-        image: VmImage {
-            kernel: image.kernel.clone(),
-            initrd: image.initrd.clone(),
-            rootfs: image.rootfs.clone(),
-            arch: Arch::Amd64,
-            boot_args: image.boot_args.clone(),
-            ssh: true,
-        },
-        memory_mib: 512,
-        cpus: 2,
-        scratch: scratch.to_owned(),
-        console_log: scratch.join("console.log"),
-        boot_time: Duration::from_mins(3),
-    }
 }
 
 /// The forwarded port, from the words of an ssh command.
