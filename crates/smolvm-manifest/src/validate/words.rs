@@ -3,6 +3,7 @@
 use serde_json::Value;
 
 use crate::finding::split;
+use crate::size::bytes_of;
 
 /// What a value is.
 pub(super) fn kind_of(value: &Value) -> &'static str {
@@ -99,6 +100,11 @@ pub(super) fn shorten(text: &str) -> String {
     format!("{start}…")
 }
 
+/// Whether what follows the digits is a unit of sizes.
+fn has_known_unit(text: &str) -> bool {
+    bytes_of(&format!("1{}", text.trim_start_matches(|c: char| c.is_ascii_digit()))).is_some()
+}
+
 /// The reason where a pattern has several, so that the label can name the one that applies.
 pub(super) fn what_is_wrong(rule: &Value, text: &str) -> Option<String> {
     let title = rule["title"].as_str()?;
@@ -113,6 +119,7 @@ pub(super) fn what_is_wrong(rule: &Value, text: &str) -> Option<String> {
         "a size" if text.contains(['.', ',']) => "is no whole number",
         "a size" if text.contains(char::is_whitespace) => "holds a space",
         "a size" if text.starts_with('-') || text.starts_with('0') => "must be more than nothing",
+        "a size" if has_known_unit(text) => "has too many digits",
         "a size" => "has a unit that is not known",
         "an absolute path in the guest" if text.split('/').any(|part| part == "..") => "has `..` in it",
         "an absolute path in the guest" if !text.starts_with('/') => "is not absolute",

@@ -25,6 +25,13 @@ pub(super) fn unreadable(error: &ScanError, text: &str) -> Finding {
         ErrorKind::UnclosedQuotedScalar => {
             Finding::new("yaml", place, "a quote is opened and never closed").help("add the closing quote")
         }
+        ErrorKind::UnknownQuotedScalarEscape
+        | ErrorKind::InvalidQuotedScalarHexEscape
+        | ErrorKind::InvalidLowSurrogateHexEscape
+        | ErrorKind::InvalidUnicodeEscape => {
+            Finding::new("yaml", place, "between double quotes, this backslash begins no escape that YAML knows")
+                .help("write `\\\\` for a backslash, or put the value in single quotes, which have no escapes")
+        }
         ErrorKind::UnclosedFlowCollection { open } => {
             let close = if *open == '[' { ']' } else { '}' };
             Finding::new("yaml", place, format!("`{open}` is opened and never closed")).help(format!("add `{close}`"))
