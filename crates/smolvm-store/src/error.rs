@@ -45,7 +45,7 @@ pub enum StoreError {
         source: io::Error,
     },
     /// The folder cannot be used.
-    #[error("the image store {} cannot be used: {source}", root.display())]
+    #[error("the image store {} cannot be used: {error}", root.display())]
     #[diagnostic(
         code(smolvm::store::unusable),
         help("make the folder readable and writable for you, or choose another one with --image-dir")
@@ -54,7 +54,7 @@ pub enum StoreError {
         /// The store.
         root: PathBuf,
         /// What the system said.
-        source: io::Error,
+        error: io::Error,
     },
     /// The name is none.
     #[error("`{name}` cannot be the name of an image")]
@@ -137,7 +137,7 @@ impl StoreError {
         if matches!(source.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded) {
             Self::DiskFull { root, source }
         } else {
-            Self::Unusable { root, source }
+            Self::Unusable { root, error: source }
         }
     }
 }
