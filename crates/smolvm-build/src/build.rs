@@ -15,7 +15,8 @@ use crate::surroundings::HostSurroundings;
 use crate::{BuildError, BuildOptions, BuiltImage, Event, Events, Stage};
 // The module alone: the function of that name is made here.
 use crate::resolve::{self};
-use crate::{check_supported, full_disk, kernel, output, steps, work};
+use crate::unsupported::check_supported;
+use crate::{full_disk, kernel, output, steps, work};
 
 /// Builds the image that a Smolfile describes, or finds it in the store.
 ///
@@ -66,6 +67,15 @@ pub async fn resolve(options: &BuildOptions, events: &Events) -> Result<LockedMa
     check_supported(&manifest, engine).map_err(BuildError::input)?;
     let sources = Sources::new(&manifest, options, events)?;
     lock(manifest, engine, options, &sources, events).await
+}
+
+/// Validates a Smolfile, everything that it refers to, and the lock beside it where there is one. Nothing is built or fetched.
+pub fn check(options: &BuildOptions, events: &Events) -> Result<Manifest, BuildError> {
+    let manifest = load(options, events)?;
+    let engine = engine_of(&manifest, options.engine);
+    check_supported(&manifest, engine).map_err(BuildError::input)?;
+    resolve::read_lock(&manifest, engine, options, events)?;
+    Ok(manifest)
 }
 
 /// Reads and validates a Smolfile.

@@ -13,7 +13,7 @@ use crate::{BuildError, BuildOptions, EngineChoice, FailureClass};
 
 /// The engine of a build. The two make different bytes, so it is part of the key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum EngineKind {
+pub(crate) enum EngineKind {
     /// smolvm itself, in a sandbox.
     Embedded,
     /// A Docker daemon.
@@ -37,7 +37,7 @@ impl fmt::Display for EngineKind {
 }
 
 /// The engine that a manifest and the user's choice ask for. Nothing is tried yet: an image that is in the store needs none.
-pub fn engine_of(manifest: &Manifest, choice: EngineChoice) -> EngineKind {
+pub(crate) fn engine_of(manifest: &Manifest, choice: EngineChoice) -> EngineKind {
     match choice {
         EngineChoice::Docker => EngineKind::Docker,
         EngineChoice::Auto if needs_docker(&manifest.base).is_some() => EngineKind::Docker,

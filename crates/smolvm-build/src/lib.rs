@@ -18,12 +18,10 @@ mod surroundings;
 mod unsupported;
 mod work;
 
-pub use build::{build, load, resolve};
-pub use engine::{EngineKind, engine_of};
+pub use build::{build, check, load, resolve};
 pub use error::{BuildError, FailureClass};
 pub use host::Host;
 pub use options::{BuildOptions, BuiltImage, BuiltLayer, EngineChoice};
 pub use prune::{Pruned, prune};
 pub use smolvm_engine::{Event, Events, Stage};
 pub use smolvm_fetch::{Retries, Timeouts};
-pub use unsupported::check_supported;

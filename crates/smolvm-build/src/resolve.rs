@@ -15,7 +15,7 @@ use tokio::task::spawn_blocking;
 
 use crate::engine::{self, EngineKind};
 use crate::error::IoFailure;
-use crate::{BuildError, BuildOptions, Event, Events, Host, indexes};
+use crate::{BuildError, BuildOptions, Event, Events, Host, indexes, steps};
 
 /// Whose kernel `kernel: debian` means.
 const DEBIAN_KERNEL: Distro = Distro::DebianTrixie;
@@ -77,10 +77,11 @@ pub(crate) async fn resolve_now(
     if release.is_none() && manifest.kernel == KernelChoice::Auto {
         events.send(Event::Note("the kernel is Debian's, which boots any root file system".to_owned()));
     }
-    let (own, foreign, base_image) = tokio::try_join!(
+    // Before anything is fetched: a missing daemon is told as that, not beside what its absence stopped.
+    let base_image = base_image(engine, &manifest, options, events).await?;
+    let (own, foreign) = tokio::try_join!(
         own_indexes(release, &manifest, fetcher, mirrors, now),
         kernel_indexes(foreign_kernel, &manifest, fetcher, mirrors, now),
-        base_image(engine, &manifest, options, events),
     )?;
     let choosing = move || choose(&manifest, release, own, foreign, base_image).map(|lock| (lock, manifest));
     let (lock, manifest) = spawn_blocking(choosing).await.map_err(BuildError::panicked)??;
@@ -143,7 +144,8 @@ async fn base_image(
         return Ok(None);
     }
     let docker = engine::docker(options, &manifest.name).await?;
-    Ok(Some(Box::pin(docker.look_at(engine::reference(manifest), manifest.arch, events)).await?))
+    let seen = Box::pin(docker.look_at(engine::reference(manifest), manifest.arch, events)).await;
+    seen.map(Some).map_err(|error| steps::failure(error.into(), manifest))
 }
 
 /// Chooses packages and kernel.

@@ -5,7 +5,6 @@ use std::collections::BTreeMap;
 use miette::Diagnostic;
 use smolvm_engine::{EngineError, StepSurroundings};
 use smolvm_manifest::{Manifest, Secret, SecretSource};
-use thiserror::Error;
 
 use crate::{BuildError, BuildOptions, Host};
 
@@ -15,16 +14,6 @@ const PROXIES: [&str; 8] =
 /// Where the host keeps its CA certificates: Debian and Alpine, Fedora, openSUSE.
 const CA_BUNDLES: [&str; 3] =
     ["/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/ca-bundle.pem"];
-
-/// A secret that a run step needs and that cannot be had.
-#[derive(Debug, Error, Diagnostic)]
-#[error("the secret `{name}` has no value: {reason}")]
-#[diagnostic(code(smolvm::build::secret), help("{help}"))]
-struct MissingSecret {
-    name: String,
-    reason: String,
-    help: String,
-}
 
 /// Everything that the manifest's run steps may use of the host: nothing if there are none.
 pub(crate) fn surroundings(manifest: &Manifest, options: &BuildOptions) -> Result<StepSurroundings, BuildError> {
@@ -49,8 +38,11 @@ fn secrets(manifest: &Manifest, options: &BuildOptions) -> Result<BTreeMap<Strin
     let folder = options.smolfile.parent().unwrap_or(std::path::Path::new(""));
     let mut secrets = BTreeMap::new();
     for name in manifest.run.iter().flat_map(|step| &step.secrets) {
-        let missing =
-            |reason: String, help: String| BuildError::input(MissingSecret { name: name.clone(), reason, help });
+        let missing = |reason: String, help: String| {
+            let message = format!("the secret `{name}` has no value: {reason}");
+            let pointer = format!("/secrets/{name}");
+            BuildError::input(manifest.document.error(&pointer, message, Some(help), "smolvm::build::secret"))
+        };
         let value = match manifest.secrets.get(name) {
             Some(SecretSource::Environment(variable)) => {
                 let value =

@@ -6,7 +6,7 @@ use crate::Host;
 use crate::engine::EngineKind;
 
 /// Everything in a manifest that the engine which would build it does not support, as one report.
-pub fn check_supported(manifest: &Manifest, engine: EngineKind) -> Result<(), ManifestErrors> {
+pub(crate) fn check_supported(manifest: &Manifest, engine: EngineKind) -> Result<(), ManifestErrors> {
     let found = unsupported(manifest, engine);
     if found.is_empty() {
         return Ok(());

@@ -9,6 +9,7 @@ mod error;
 mod export;
 mod leftovers;
 mod session;
+mod space;
 
 use std::path::PathBuf;
 
@@ -76,7 +77,8 @@ impl DockerEngine {
         for (index, step) in manifest.run.iter().enumerate() {
             if *builder == Builder::Classic && !step.secrets.is_empty() {
                 return Err(DockerError::Unsupported {
-                    what: format!("run[{index}].secrets"),
+                    step: index,
+                    key: "secrets",
                     why: "its classic builder has no secret mounts, and would keep them in a layer".to_owned(),
                     way_out: "use a Docker with BuildKit (without DOCKER_BUILDKIT=0), or on Linux: smolvm build --engine embedded"
                         .to_owned(),
@@ -84,7 +86,8 @@ impl DockerEngine {
             }
             if !step.network && (*builder == Builder::Classic || *major < KNOWS_STEP_NETWORK) {
                 return Err(DockerError::Unsupported {
-                    what: format!("run[{index}].network: false"),
+                    step: index,
+                    key: "network",
                     why: match builder {
                         Builder::Classic => "its classic builder cannot take the network from a single step".to_owned(),
                         Builder::BuildKit => {
@@ -106,32 +109,24 @@ impl DockerEngine {
         if let Some(image) = &job.locked.lock.base_image {
             self.daemon.require(image, job.locked.manifest.arch, &job.events).await?;
         }
-        let image = self.daemon.build(job, build_context(job), &self.log, made).await;
-        let image = match image {
-            Err(error) => return Err(self.with_space(error).await),
+        let building = self.daemon.build(job, build_context(job), &self.log, made);
+        let image = match job.events.stage_async(Stage::Docker, building).await {
+            Err(error) => return Err(self.daemon.with_space(error).await),
             Ok(image) => image,
         };
         let _ = fs_err::remove_file(&self.log);
-        let container = self.daemon.container(&image, made).await?;
-        export::export(&self.daemon.docker, &container, &job.scratch().join("docker")).await
-    }
-
-    /// Says of a full disk where it is, and what Docker keeps there.
-    async fn with_space(&self, error: DockerError) -> DockerError {
-        let DockerError::NoSpace { message, .. } = error else { return error };
-        let root = self.daemon.docker.info().await.ok().and_then(|info| info.docker_root_dir).map(PathBuf::from);
-        let free = root.as_ref().and_then(|root| rustix::fs::statvfs(root).ok());
-        let free = free.map(|disk| disk.f_bavail.saturating_mul(disk.f_frsize));
-        let usage = self.daemon.docker.df(None::<bollard::query_parameters::DataUsageOptions>).await.ok();
-        let usage = usage.and_then(|usage| serde_json::to_value(usage).ok()).as_ref().and_then(usage_text);
-        DockerError::NoSpace { message, root, free, usage }
+        let exporting = async {
+            let container = self.daemon.container(&image, made).await?;
+            export::export(&self.daemon.docker, &container, &job.scratch().join("docker")).await
+        };
+        job.events.stage_async(Stage::Export, exporting).await
     }
 }
 
 impl Engine for DockerEngine {
     async fn build(&self, job: Job) -> Result<RootTree, EngineError> {
         let mut made = Made::new(&self.daemon.docker);
-        let exported = job.events.stage_async(Stage::Docker, self.exported(&job, &mut made)).await;
+        let exported = self.exported(&job, &mut made).await;
         made.clear().await;
         let mut tree = exported?;
         spawn_blocking(move || {
@@ -166,21 +161,4 @@ fn build_context(job: &Job) -> Vec<PlannedFile> {
         *bytes = text.into_bytes();
     }
     files
-}
-
-/// `images 1.2 GB, build cache 0.3 GB`, from what `docker system df` asks for; its shape differs between versions.
-fn usage_text(usage: &serde_json::Value) -> Option<String> {
-    let sum = |list: &str, field: &str| -> Option<u64> {
-        Some(usage.get(list)?.as_array()?.iter().filter_map(|item| item.get(field)?.as_u64()).sum())
-    };
-    let images = usage.get("LayersSize").and_then(serde_json::Value::as_u64)?;
-    let cache = sum("BuildCache", "Size").unwrap_or(0);
-    let containers = sum("Containers", "SizeRw").unwrap_or(0);
-    let megabytes = |bytes: u64| bytes / 1_000_000;
-    Some(format!(
-        "images {} MB, containers {} MB, build cache {} MB",
-        megabytes(images),
-        megabytes(containers),
-        megabytes(cache)
-    ))
 }

@@ -2,6 +2,7 @@
 
 mod accounts;
 mod files;
+mod sub_ids;
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -81,11 +82,12 @@ impl Editor {
         }
     }
 
-    /// The account, and a home folder with a copy of `/etc/skel`, mode 0755 as Debian's useradd makes it.
+    /// The account, its sub-ids, and a home folder with a copy of `/etc/skel`, mode 0755 as Debian's useradd makes it.
     fn create_user(&mut self, tree: &mut RootTree, user: &User) -> Result<(), EditError> {
         let mut accounts = Accounts::read(tree)?;
         let (uid, gid) = accounts.add(user)?;
         accounts.write(tree, self.epoch)?;
+        sub_ids::grant(tree, &user.name, uid, self.epoch)?;
         let home = tree.place(&user.home)?;
         if tree.get(&home).is_some() {
             return Ok(());

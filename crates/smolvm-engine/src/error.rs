@@ -11,6 +11,7 @@ use thiserror::Error;
 
 use crate::docker::DockerError;
 use crate::edit::{AccountError, EditError};
+use crate::guest::CannotBoot;
 
 /// Why an engine could not build.
 #[derive(Debug, Error, Diagnostic)]
@@ -89,6 +90,10 @@ pub enum EngineError {
         /// Its command.
         command: String,
     },
+    /// A tree that no `/init` can run in.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    CannotBoot(#[from] CannotBoot),
     /// A lock that names an impossible path or digest.
     #[error(transparent)]
     #[diagnostic(transparent)]
@@ -114,6 +119,7 @@ impl EngineError {
             Self::StepFailed { index, .. }
             | Self::StepNotStarted { index, .. }
             | Self::StepRemovedRoot { index, .. } => Some(format!("/run/{index}")),
+            Self::Docker(error) => error.pointer(),
             Self::Edit(EditError::Account(error)) => error.pointer(manifest),
             Self::Edit(EditError::File(error)) => error.pointer(manifest),
             _ => None,

@@ -20,8 +20,10 @@ pub enum Stage {
     Install,
     /// Running the Smolfile's run steps.
     Run,
-    /// A Docker daemon's build, and reading its result.
+    /// A Docker daemon's build.
     Docker,
+    /// Reading what Docker built.
+    Export,
     /// Taking the kernel from its package and building the initrd.
     Kernel,
     /// Writing the root file system.
@@ -40,6 +42,7 @@ impl Stage {
             Self::Install => "installing packages",
             Self::Run => "running steps",
             Self::Docker => "building with Docker",
+            Self::Export => "reading what Docker built",
             Self::Kernel => "preparing the kernel",
             Self::Write => "writing the root file system",
             Self::Commit => "storing the image",
@@ -55,6 +58,7 @@ impl Stage {
             Self::Install => "install",
             Self::Run => "run",
             Self::Docker => "docker",
+            Self::Export => "export",
             Self::Kernel => "kernel",
             Self::Write => "write",
             Self::Commit => "commit",

@@ -5,6 +5,7 @@ use smolvm_rootfs::{Inode, Kind, RootTree};
 
 use crate::EngineError;
 use crate::edit::{Accounts, Editor};
+use crate::guest;
 use crate::job::Job;
 use crate::volatile::remove_traces;
 
@@ -17,6 +18,7 @@ pub(crate) fn finish(mut tree: RootTree, editor: &mut Editor, job: &Job) -> Resu
     add_static_devices(&mut tree, job.epoch())?;
     Accounts::read(&tree)?.write(&mut tree, job.epoch())?;
     tree.clamp_times(job.epoch());
+    guest::check(&tree)?;
     Ok(tree)
 }
 

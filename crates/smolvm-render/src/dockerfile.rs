@@ -65,6 +65,7 @@ pub(crate) fn dockerfile(
         sources,
         packages,
         accounts,
+        folders: folders_of_owned(&files),
         files,
         run,
         identity,
@@ -85,6 +86,8 @@ struct DockerfileValues<'a> {
     packages: Vec<String>,
     /// Commands that make users and set passwords.
     accounts: Vec<String>,
+    /// A command that makes the folders of files with an owner: `COPY --chown` would give them to that owner too.
+    folders: Option<String>,
     files: Vec<CopyLine>,
     run: Vec<RunLine>,
     identity: Vec<CopyLine>,
@@ -115,10 +118,15 @@ impl CopyLine {
     }
 }
 
+fn folders_of_owned(files: &[CopyLine]) -> Option<String> {
+    let parent = |file: &CopyLine| file.to.trim_end_matches('/').rsplit_once('/').map(|(folder, _)| shell(folder));
+    let folders: Vec<String> = files.iter().filter(|file| file.owner.is_some()).filter_map(parent).collect();
+    (!folders.is_empty()).then(|| format!("mkdir -p -- {}", folders.join(" ")))
+}
+
 /// One run step.
 #[derive(Debug, Serialize)]
 struct RunLine {
-    workdir: String,
     user: String,
     words: Vec<String>,
     network: bool,
@@ -146,8 +154,12 @@ impl RunLine {
             words.extend(step.env.iter().map(|(name, value)| format!("{name}={value}")));
         }
         words.extend(["/bin/sh".to_owned(), "-ec".to_owned(), step.command.clone()]);
+        if step.workdir != "/" {
+            // Docker's WORKDIR would make a missing folder, root's, without a word.
+            let enter = ["/bin/sh", "-ec", "cd -- \"$0\" && exec \"$@\"", &step.workdir];
+            words.splice(0..0, enter.map(str::to_owned));
+        }
         Self {
-            workdir: step.workdir.clone(),
             user: step.user.clone(),
             words,
             network: step.network,

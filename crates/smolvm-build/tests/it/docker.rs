@@ -2,11 +2,14 @@
 //!
 //! `cargo xtask test` starts a daemon of its own for them and names it in `SMOLVM_TEST_DOCKER`.
 
+mod agreement;
 mod base;
 mod canary;
 mod connection;
 mod daemon;
+mod debian;
 mod disk;
+mod inherited;
 mod leftovers;
 mod permission;
 mod server;

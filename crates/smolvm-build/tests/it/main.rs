@@ -13,4 +13,5 @@ mod mmdebstrap;
 mod scripts;
 mod secrets;
 mod support;
+mod trees;
 mod ubuntu;

@@ -1,16 +1,7 @@
 //! The same set of packages, installed by us and by mmdebstrap, compared file by file.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::fmt::Write as _;
-use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _};
-use std::path::Path;
-use std::process::{Command, Stdio};
-
-use smolvm_build::Host;
-use smolvm_manifest::Family;
-use walkdir::WalkDir;
-
-use crate::support::{Mounted, Project, debian_host, has, is_root};
+use crate::support::{Mounted, Project, debian_host, has, is_root, programs_are_here};
+use crate::trees::{Contents, differences, fits, listing, mmdebstrap};
 
 const PACKAGES: &str = "curl,bash,ca-certificates,python3,iputils-ping,sudo";
 
@@ -51,110 +42,22 @@ const DIFFERENCES: &[(&str, &str)] = &[
 
 #[test]
 fn the_tree_is_the_one_that_mmdebstrap_makes() {
-    let program = |name: &str| Command::new(name).arg("--version").stdout(Stdio::null()).status().is_ok();
-    if !has("root, mmdebstrap and an apt mirror of Debian", is_root() && program("mmdebstrap") && debian_host()) {
+    let here = is_root() && programs_are_here(&["mmdebstrap"]) && debian_host();
+    if !has("root, mmdebstrap and an apt mirror of Debian", here) {
         return;
     }
     let packages = PACKAGES.replace(',', ", ");
     let project = Project::new(&format!("base: debian:bookworm\nsize: 2GiB\nkernel: distro\npackages: [{packages}]\n"));
     let image = project.build().unwrap();
     let theirs = project.path().join("mmdebstrap");
-    mmdebstrap(&theirs);
+    mmdebstrap(&theirs, &format!("openssh-server,iproute2,{PACKAGES}"));
 
     let mounted = Mounted::new(&image.rootfs);
-    let (ours, theirs) = (listing(mounted.path()), listing(&theirs));
-    let mut report = String::new();
-    let mut compared = 0;
-    for path in ours.keys().chain(theirs.keys()).collect::<BTreeSet<_>>() {
-        if DIFFERENCES.iter().any(|(pattern, _)| is_meant(pattern, path)) {
-            continue;
-        }
-        compared += 1;
-        let (ours, theirs) = (ours.get(path), theirs.get(path));
-        if ours != theirs {
-            let _ = writeln!(report, "{path}\n  ours   {}\n  theirs {}", shown(ours), shown(theirs));
-        }
-    }
+    let (ours, theirs) = (listing(mounted.path(), Contents::Ignored), listing(&theirs, Contents::Ignored));
+    let (compared, report) =
+        differences(&ours, &theirs, |path| DIFFERENCES.iter().any(|(pattern, _)| fits(pattern, path)));
     assert!(report.is_empty(), "{report}");
     assert!(compared > 8_000, "only {compared} files were compared");
     let with_capability = ours.values().filter(|node| node.contains("capability")).count();
     assert!(with_capability > 0, "ping has a capability");
-}
-
-fn shown(node: Option<&String>) -> &str {
-    node.map_or("(nothing)", String::as_str)
-}
-
-fn is_meant(pattern: &str, path: &str) -> bool {
-    match pattern.split_once('*') {
-        None => pattern == path,
-        Some((before, after)) => path.starts_with(before) && path[before.len()..].contains(after),
-    }
-}
-
-fn mmdebstrap(folder: &Path) {
-    let sources: String = Host::apt_sources(Family::Debian)
-        .iter()
-        .flat_map(|source| source.suites.iter().map(|suite| format!("deb {} {suite} main\n", source.address)))
-        .collect();
-    let mut child = Command::new("mmdebstrap")
-        .args(["--quiet", "--variant=minbase", "--aptopt=APT::Install-Recommends \"false\""])
-        .arg(format!("--include=openssh-server,iproute2,{PACKAGES}"))
-        .args(["bookworm"])
-        .arg(folder)
-        .arg("-")
-        .stdin(Stdio::piped())
-        .spawn()
-        .unwrap();
-    std::io::Write::write_all(&mut child.stdin.take().unwrap(), sources.as_bytes()).unwrap();
-    assert!(child.wait().unwrap().success());
-}
-
-/// What each path of a tree is: type, mode, owners by name, link target, device, capability, and the other names of a hard link.
-fn listing(root: &Path) -> BTreeMap<String, String> {
-    let (users, groups) = (names(&root.join("etc/passwd")), names(&root.join("etc/group")));
-    let mut by_inode: BTreeMap<u64, Vec<String>> = BTreeMap::new();
-    let mut nodes = BTreeMap::new();
-    for entry in WalkDir::new(root).into_iter().map(Result::unwrap) {
-        let path = entry.path().strip_prefix(root).unwrap().to_str().unwrap().to_owned();
-        let metadata = entry.metadata().unwrap();
-        let kind = metadata.file_type();
-        let what = if kind.is_dir() {
-            "folder".to_owned()
-        } else if kind.is_symlink() {
-            format!("link to {}", fs_err::read_link(entry.path()).unwrap().display())
-        } else if kind.is_char_device() || kind.is_block_device() {
-            format!("device {}", metadata.rdev())
-        } else {
-            by_inode.entry(metadata.ino()).or_default().push(path.clone());
-            "file".to_owned()
-        };
-        let name = |names: &BTreeMap<u32, String>, id: u32| names.get(&id).cloned().unwrap_or_else(|| id.to_string());
-        let mode = if kind.is_symlink() { 0o777 } else { metadata.mode() & 0o7777 };
-        let mut node = format!("{what} {mode:o} {}:{}", name(&users, metadata.uid()), name(&groups, metadata.gid()));
-        let mut value = [0; 64];
-        if kind.is_file()
-            && let Ok(length) = rustix::fs::lgetxattr(entry.path(), "security.capability", &mut value)
-        {
-            let _ = write!(node, " capability {:02x?}", &value[..length]);
-        }
-        nodes.insert(path, node);
-    }
-    for names in by_inode.values_mut().filter(|names| names.len() > 1) {
-        names.sort();
-        for name in &*names {
-            let _ = write!(nodes.get_mut(name).unwrap(), " named {}", names.join(", "));
-        }
-    }
-    nodes
-}
-
-/// Names by number, of an account file.
-fn names(path: &Path) -> BTreeMap<u32, String> {
-    let text = fs_err::read_to_string(path).unwrap();
-    let entry = |line: &str| {
-        let fields: Vec<&str> = line.split(':').collect();
-        Some((fields.get(2)?.parse().ok()?, fields[0].to_owned()))
-    };
-    text.lines().filter_map(entry).collect()
 }

@@ -1,5 +1,5 @@
 //! A repository of one's own on top of Debian's, and a package in it whose script fails, then does not arrive, then works;
-//! and run steps that change who there is.
+//! and run steps that change who and what there is.
 
 use smolvm_build::FailureClass;
 use smolvm_manifest::Distro;
@@ -58,7 +58,7 @@ fn a_package_that_failed_is_built_when_it_is_mended() {
 }
 
 #[test]
-fn a_step_may_change_users_and_may_not_remove_root() {
+fn a_step_may_change_users_and_may_not_remove_what_the_guest_needs() {
     if !has("an apt mirror of Debian", debian_host()) {
         return;
     }
@@ -75,6 +75,11 @@ fn a_step_may_change_users_and_may_not_remove_root() {
         "base: debian:bookworm\nsize: auto\nssh: false\nrun:\n  - {command: ls, workdir: /nowhere, network: false}\n";
     let words = ["run[0] did not start", "/nowhere"];
     assert_fails("workdir", &Project::new(smolfile).options(), FailureClass::Build, &words);
+
+    let smolfile =
+        "base: debian:bookworm\nsize: auto\nssh: false\nrun:\n  - {command: rm -r /usr/lib, network: false}\n";
+    let words = ["the image cannot boot: `/lib", "is missing"];
+    assert_fails("library folder", &Project::new(smolfile).options(), FailureClass::Build, &words);
 }
 
 fn publish(archive: &mut TestArchive, version: &str, postinst: &str) {

@@ -68,13 +68,13 @@ fn a_failing_step_shows_its_output_without_the_secret() {
 #[test]
 fn a_secret_without_value_is_named_before_anything_is_done() {
     let project = Project::new(SMOLFILE);
-    fs_err::write(project.path().join("Smolfile.lock"), "").unwrap();
-    fs_err::remove_file(project.path().join("Smolfile.lock")).unwrap();
     if !has("an apt mirror of Debian", debian_host()) {
         return;
     }
     let error = project.build().unwrap_err();
     assert_eq!(error.to_string(), "the secret `TOKEN` has no value: the variable `MY_TOKEN` is not set");
+    let label = error.diagnostic().labels().unwrap().next().unwrap();
+    assert_eq!(&SMOLFILE[label.offset()..label.offset() + label.len()], "{from_env: MY_TOKEN}");
 }
 
 /// Whether a file holds these bytes, holes left out of the reading.

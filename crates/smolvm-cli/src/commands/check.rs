@@ -4,11 +4,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use clap::Args;
 use serde_json::json;
-use smolvm_build::{EngineChoice, Event, Events, engine_of};
+use smolvm_build::{Event, Events};
 
 use super::{Output, Smolfile, options};
 use crate::answer::Answer;
-use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::report;
 use crate::terminal::Terminal;
@@ -33,9 +32,7 @@ impl Arguments {
                 seen.lock().unwrap_or_else(PoisonError::into_inner).push(warning);
             }
         });
-        let manifest = smolvm_build::load(&options(&self.smolfile), &events)?;
-        smolvm_build::check_supported(&manifest, engine_of(&manifest, EngineChoice::Auto))
-            .map_err(|errors| Failure::new(Exit::Input, errors))?;
+        let manifest = smolvm_build::check(&options(&self.smolfile), &events)?;
         let warnings = warnings.lock().unwrap_or_else(PoisonError::into_inner);
         if !self.output.json {
             for warning in &*warnings {

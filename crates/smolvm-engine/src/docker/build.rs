@@ -204,9 +204,11 @@ impl<'a> Progress<'a> {
             None => self.classic.finish(),
         };
         let no_space = is_no_space(&message) || is_no_space(&output);
-        let error = DockerError::StepFailed { step, message, output, log: self.log };
+        let log = self.log;
+        let error = DockerError::StepFailed { step, message, output, log: log.clone() };
         if no_space {
-            return DockerError::NoSpace { message: error.to_string(), root: None, free: None, usage: None };
+            let message = error.to_string();
+            return DockerError::NoSpace { message, root: None, free: None, usage: None, log: Some(log) };
         }
         error
     }

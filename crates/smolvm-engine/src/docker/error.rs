@@ -1,7 +1,7 @@
 //! What can go wrong with a Docker daemon: what was seen, and what to type.
 
 use std::error::Error as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use miette::Diagnostic;
 use smolvm_manifest::Arch;
@@ -108,7 +108,7 @@ pub enum DockerError {
     },
     /// A full disk of the daemon's.
     #[error("Docker has no space left{}: {message}", place(root.as_ref(), free.as_ref()))]
-    #[diagnostic(code(smolvm::docker::no_space), help("{}", no_space_help(usage.as_deref())))]
+    #[diagnostic(code(smolvm::docker::no_space), help("{}", no_space_help(usage.as_deref(), log.as_deref())))]
     NoSpace {
         /// The daemon's words.
         message: String,
@@ -118,6 +118,8 @@ pub enum DockerError {
         free: Option<u64>,
         /// What `docker system df` says.
         usage: Option<String>,
+        /// Where the log of the build is.
+        log: Option<PathBuf>,
     },
     /// An image that nobody has.
     #[error("the Docker image `{reference}` was not found, neither on this machine nor in its registry")]
@@ -209,11 +211,13 @@ pub enum DockerError {
         what: &'static str,
     },
     /// Something that this daemon cannot do.
-    #[error("{what} cannot be done by this Docker: {why}")]
+    #[error("run[{step}].{key} asks for something that this Docker cannot do: {why}")]
     #[diagnostic(code(smolvm::docker::unsupported), help("{way_out}"))]
     Unsupported {
-        /// The part of the Smolfile.
-        what: String,
+        /// Which run step.
+        step: usize,
+        /// Which key of it.
+        key: &'static str,
         /// Why.
         why: String,
         /// What to do instead.
@@ -294,11 +298,23 @@ impl DockerError {
         }
     }
 
+    /// The part of the Smolfile that this is about, as a JSON pointer.
+    pub(crate) fn pointer(&self) -> Option<String> {
+        match self {
+            Self::Unsupported { step, key, .. } => Some(format!("/run/{step}/{key}")),
+            Self::NoPackageManager { what, .. } => Some(format!("/{what}")),
+            Self::NoShell { .. } | Self::BaseNotFound { .. } | Self::PullDenied { .. } | Self::Platform { .. } => {
+                Some("/base".to_owned())
+            }
+            _ => None,
+        }
+    }
+
     /// A failed request, which bollard tells in its own words and the reasons only in the causes.
     pub(super) fn of(doing: &str, error: &bollard::errors::Error) -> Self {
         let message = chain(error);
         if is_no_space(&message) {
-            return Self::NoSpace { message, root: None, free: None, usage: None };
+            return Self::NoSpace { message, root: None, free: None, usage: None, log: None };
         }
         Self::Daemon { doing: doing.to_owned(), message }
     }
@@ -348,10 +364,11 @@ fn place(root: Option<&PathBuf>, free: Option<&u64>) -> String {
     format!("{root}{free}")
 }
 
-fn no_space_help(usage: Option<&str>) -> String {
+fn no_space_help(usage: Option<&str>, log: Option<&Path>) -> String {
     let usage = usage.map(|usage| format!("docker system df says: {usage}\n")).unwrap_or_default();
+    let log = log.map(|log| format!("\nthe whole log is in {}", log.display())).unwrap_or_default();
     format!(
         "{usage}free some: docker builder prune (the build cache), docker image prune (images without a name), smolvm image prune (what killed \
-         builds left)\nmacOS: Docker's Settings, Resources, has the size of its disk"
+         builds left)\nmacOS: Docker's Settings, Resources, has the size of its disk{log}"
     )
 }
