@@ -115,7 +115,11 @@ fn options(smolfile: &Smolfile) -> BuildOptions {
 
 /// This machine's environment and clock: read here and nowhere else.
 fn host() -> Host {
-    Host::new(std::env::vars_os(), SystemTime::now())
+    // Where nobody sets HOME (a service, a cron job), it is the account's.
+    let is_set = std::env::var_os("HOME").is_some_and(|home| !home.is_empty());
+    let home = std::env::home_dir().filter(|home| !is_set && home.is_absolute());
+    let home = home.map(|home| ("HOME".into(), home.into_os_string()));
+    Host::new(std::env::vars_os().chain(home), SystemTime::now())
 }
 
 /// 1234567 as `1.2 MB`.

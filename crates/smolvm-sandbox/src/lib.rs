@@ -12,6 +12,7 @@ mod error;
 mod host;
 mod idmap;
 mod options;
+mod remove;
 mod session;
 mod sys;
 mod wire;
@@ -21,4 +22,5 @@ pub use host::Identity;
 pub use options::{
     CommandStatus, CommandUser, MountedFile, Network, PlaceOp, SandboxCommand, SandboxOptions, ScratchPath, SecretFile,
 };
-pub use session::{Canceller, Session, check_host, remove_tree, start};
+pub use remove::remove_tree;
+pub use session::{Canceller, Session, check_host, start};

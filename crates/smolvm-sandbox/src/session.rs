@@ -42,22 +42,6 @@ pub fn check_host() -> Result<Identity, SandboxError> {
     })
 }
 
-/// Removes a scratch folder, parts of it that belong to sub-ids included. Nothing there is no error.
-pub fn remove_tree(path: &Path) -> Result<(), SandboxError> {
-    let path = std::path::absolute(path).map_err(files("find", path))?;
-    let identity = host::identity();
-    match fs_err::remove_dir_all(&path) {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
-        Err(error) if error.kind() == std::io::ErrorKind::PermissionDenied && identity == Identity::SubIds => {}
-        other => return other.map_err(files("remove", &path)),
-    }
-    let (Some(above), Some(name)) = (path.parent(), path.file_name().and_then(|name| name.to_str())) else {
-        return Err(files("remove", &path)(Errno::INVAL.into()));
-    };
-    let task = Task::Remove { folder: open_folder(above)?, name: name.to_owned() };
-    Session::launch(task, path, identity).map(Session::close)
-}
-
 /// A running sandbox over one scratch folder. Dropping it kills everything inside.
 #[derive(Debug)]
 pub struct Session {
@@ -70,7 +54,7 @@ pub struct Session {
 
 impl Session {
     /// Forks an agent and waits until it is ready for requests.
-    fn launch(task: Task, scratch: PathBuf, identity: Identity) -> Result<Self, SandboxError> {
+    pub(crate) fn launch(task: Task, scratch: PathBuf, identity: Identity) -> Result<Self, SandboxError> {
         let maps = idmap::Maps::plan(identity)?;
         let setup =
             |source: Errno| SandboxError::Setup { what: "make a socket pair".to_owned(), source: source.into() };
@@ -288,12 +272,12 @@ fn prepare_folder(scratch: &Path) -> Result<(), SandboxError> {
     make(&scratch.join("content"), 0o755)
 }
 
-fn open_folder(path: &Path) -> Result<OwnedFd, SandboxError> {
+pub(crate) fn open_folder(path: &Path) -> Result<OwnedFd, SandboxError> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
     rustix::fs::open(path, flags, Mode::empty()).map_err(|error| files("open", path)(error.into()))
 }
 
-fn files(what: &str, path: &Path) -> impl FnOnce(std::io::Error) -> SandboxError {
+pub(crate) fn files(what: &str, path: &Path) -> impl FnOnce(std::io::Error) -> SandboxError {
     let what = format!("could not {what} {}", path.display());
     move |source| SandboxError::Files { what, source }
 }
