@@ -17,7 +17,13 @@ use super::error::DockerError::Io;
 /// What Docker itself puts into a container: mount points, and a mark.
 const DOCKERS_OWN: [&str; 4] = [".dockerenv", "etc/resolv.conf", "etc/hosts", "etc/hostname"];
 
-/// Reads a container's files into a tree. Their contents go to `folder`, one file each, beside the store and never in memory.
+/// A file of this size or less may stay in memory: for most of an image's files, making a file and removing it costs more than
+/// what is in it.
+const SMALL: u64 = 16 << 10;
+/// What all small files together may take there: those of a small Debian need 30 MB.
+const MEMORY_FOR_SMALL: u64 = 48 << 20;
+
+/// Reads a container's files into a tree. Their contents go to `folder`, one file each, beside the store; the first small ones stay in memory.
 pub(super) async fn export(docker: &Docker, container: &str, folder: &Path) -> Result<RootTree, DockerError> {
     let stream = docker.export_container(container).map_err(|error| io::Error::other(super::error::chain(&error)));
     let reader = SyncIoBridge::new(StreamReader::new(Box::pin(stream)));
@@ -33,6 +39,7 @@ pub(super) async fn export(docker: &Docker, container: &str, folder: &Path) -> R
 fn read(input: impl io::Read, folder: &Path) -> io::Result<RootTree> {
     let mut tree = RootTree::new(0);
     let mut ids: BTreeMap<String, InodeId> = BTreeMap::new();
+    let mut contents = Contents { folder, memory: MEMORY_FOR_SMALL };
     let mut archive = tar::Archive::new(io::BufReader::with_capacity(1 << 20, input));
     for (number, entry) in archive.entries()?.enumerate() {
         let mut entry = entry?;
@@ -51,7 +58,7 @@ fn read(input: impl io::Read, folder: &Path) -> io::Result<RootTree> {
             ids.insert(path, id);
             continue;
         }
-        let Some(inode) = inode(&mut entry, &path, folder, number)? else { continue };
+        let Some(inode) = inode(&mut entry, &path, &mut contents, number)? else { continue };
         tree.create_parents(&path, inode.mtime).map_err(refused)?;
         let id = tree.insert(&path, inode).map_err(refused)?;
         ids.insert(path, id);
@@ -80,7 +87,7 @@ fn not_utf8(path: &str) -> io::Error {
 fn inode<R: io::Read>(
     entry: &mut tar::Entry<'_, R>,
     path: &str,
-    folder: &Path,
+    contents: &mut Contents<'_>,
     number: usize,
 ) -> io::Result<Option<Inode>> {
     let header = entry.header();
@@ -119,13 +126,7 @@ fn inode<R: io::Read>(
         }
         EntryType::Regular | EntryType::Continuous | EntryType::GNUSparse => {
             let size = entry.size();
-            let content = folder.join(number.to_string());
-            let mut file = fs_err::File::create_new(&content)?;
-            let written = io::copy(&mut entry.take(size), &mut file)?;
-            if written != size {
-                return Err(io::Error::other(format!("/{path} is cut short")));
-            }
-            Kind::File(Content::File { path: content, size })
+            Kind::File(contents.keep(entry.take(size), size, path, number)?)
         }
         EntryType::Char => Kind::CharDevice { major, minor },
         EntryType::Block => Kind::BlockDevice { major, minor },
@@ -134,6 +135,31 @@ fn inode<R: io::Read>(
         _ => return Ok(None),
     };
     Ok(Some(Inode { kind, mode, uid, gid, mtime, xattrs }))
+}
+
+/// Where contents go.
+struct Contents<'a> {
+    folder: &'a Path,
+    /// Bytes of memory that are left for small ones.
+    memory: u64,
+}
+
+impl Contents<'_> {
+    fn keep(&mut self, mut input: impl io::Read, size: u64, path: &str, number: usize) -> io::Result<Content> {
+        let cut_short = || io::Error::other(format!("/{path} is cut short"));
+        if size <= SMALL && size <= self.memory {
+            self.memory -= size;
+            let mut bytes = Vec::with_capacity(usize::try_from(size).map_err(io::Error::other)?);
+            input.read_to_end(&mut bytes)?;
+            return if bytes.len() as u64 == size { Ok(Content::bytes(bytes)) } else { Err(cut_short()) };
+        }
+        let kept = self.folder.join(number.to_string());
+        let mut file = fs_err::File::create_new(&kept)?;
+        if io::copy(&mut input, &mut file)? != size {
+            return Err(cut_short());
+        }
+        Ok(Content::File { path: kept, size })
+    }
 }
 
 #[cfg(test)]
@@ -149,6 +175,7 @@ mod tests {
         let file = |bytes: &[u8], mode| Inode::new(Kind::File(Content::bytes(bytes)), mode, 1000, 1001, 9);
         tree.insert(&long, file(b"long", 0o644)).unwrap();
         tree.create_parents("usr/bin/ping", 7).unwrap();
+        tree.insert("usr/bin/large", file(&[7; 20 << 10], 0o755)).unwrap();
         let mut ping = file(b"ping", 0o4755);
         ping.xattrs.insert("security.capability".to_owned(), vec![1, 0, 0, 2, 0, 32, 0, 0]);
         let id = tree.insert("usr/bin/ping", ping).unwrap();
@@ -175,7 +202,21 @@ mod tests {
             }
         }
         assert_eq!(found.id("usr/bin/ping"), found.id("usr/bin/ping4"));
+        let in_file = |path: &str| matches!(found.get(path).unwrap().kind, Kind::File(Content::File { .. }));
+        assert!(in_file("usr/bin/large") && !in_file("usr/bin/ping"));
         assert!(found.get(".dockerenv").is_none() && found.get("etc/hosts").is_none());
+    }
+
+    #[test]
+    fn a_small_file_beyond_the_memory_for_it_goes_to_the_disk() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut contents = Contents { folder: folder.path(), memory: 5 };
+        let mut keep = |bytes: &[u8], number| contents.keep(bytes, 3, "a", number);
+        assert!(matches!(keep(b"abc", 1).unwrap(), Content::Bytes(bytes) if *bytes == *b"abc"));
+        assert!(
+            matches!(keep(b"def", 2).unwrap(), Content::File { path, size: 3 } if fs_err::read(&path).unwrap() == b"def")
+        );
+        assert!(keep(b"gh", 3).is_err());
     }
 
     #[test]
