@@ -7,6 +7,7 @@ mod error;
 mod files;
 mod full_disk;
 mod host;
+mod ignore;
 mod indexes;
 mod kernel;
 mod options;

@@ -8,6 +8,7 @@ use smolvm_manifest::{Arch, LocalEntry, LocalKind, LocalSource, LocalSourceError
 use walkdir::{DirEntry, WalkDir};
 
 use crate::Host;
+use crate::ignore::Ignored;
 
 /// A Smolfile's folder on a host.
 #[derive(Debug)]
@@ -44,11 +45,7 @@ impl Surroundings for HostSurroundings<'_> {
         if !root.starts_with(self.folder.canonicalize().map_err(unreadable)?) {
             return Err(LocalSourceError::Outside);
         }
-        let entries = WalkDir::new(&root)
-            .sort_by_file_name()
-            .into_iter()
-            .map(|entry| local_entry(&root, path, entry))
-            .collect::<Result<_, _>>()?;
+        let entries = kept_entries(&root, path, &Ignored::of(&self.folder)?)?;
         Ok(LocalSource { root, entries })
     }
 
@@ -66,6 +63,42 @@ impl Surroundings for HostSurroundings<'_> {
 
     fn host_arch(&self) -> Option<Arch> {
         Host::arch()
+    }
+}
+
+/// Everything below a source but what is ignored. What is left out is not even looked into, unless part of it may be taken back.
+fn kept_entries(root: &Path, shown: &Path, ignored: &Ignored) -> Result<Vec<LocalEntry>, LocalSourceError> {
+    let from_the_top = |below: &Path| -> String {
+        let names = shown.components().chain(below.components()).filter(|part| *part != Component::CurDir);
+        names.collect::<PathBuf>().to_string_lossy().into_owned()
+    };
+    let mut entries: Vec<LocalEntry> = Vec::new();
+    // Folders that are left out themselves, of which something may stay: the outermost first.
+    let mut waiting: Vec<walkdir::Result<DirEntry>> = Vec::new();
+    let mut walk = WalkDir::new(root).sort_by_file_name().into_iter();
+    while let Some(entry) = walk.next() {
+        let Ok(node) = &entry else {
+            entries.push(local_entry(root, shown, entry)?);
+            continue;
+        };
+        waiting.retain(|folder| folder.as_ref().is_ok_and(|folder| node.path().starts_with(folder.path())));
+        let path = from_the_top(node.path().strip_prefix(root).expect("a walk stays below its root"));
+        if ignored.leaves_out(&path).is_none() {
+            for folder in waiting.drain(..) {
+                entries.push(local_entry(root, shown, folder)?);
+            }
+            entries.push(local_entry(root, shown, entry)?);
+        } else if node.file_type().is_dir() {
+            if ignored.may_take_back_below(&path) {
+                waiting.push(entry);
+            } else {
+                walk.skip_current_dir();
+            }
+        }
+    }
+    match ignored.leaves_out(&from_the_top(Path::new(""))) {
+        Some((file, line)) if entries.is_empty() => Err(LocalSourceError::Ignored { file, line }),
+        _ => Ok(entries),
     }
 }
 
@@ -142,6 +175,47 @@ mod tests {
         assert_eq!(listing(&source), ["/", "a 4 false", "b/", "b/run 2 true", "link -> ../elsewhere"]);
         let source = surroundings.local_source(Path::new("conf/a")).unwrap();
         assert_eq!(listing(&source), [" 4 false"]);
+    }
+
+    #[test]
+    fn what_is_ignored_is_no_part_of_a_source() {
+        let folder = tempfile::tempdir().unwrap();
+        let app = folder.path().join("app");
+        for path in ["node_modules/a/b.js", "logs/old/1.log", "logs/keep/2.log", "src/main.js", ".env", "src/.env"] {
+            fs_err::create_dir_all(app.join(path).parent().unwrap()).unwrap();
+            fs_err::write(app.join(path), "canary").unwrap();
+        }
+        fs_err::set_permissions(app.join("src/main.js"), std::fs::Permissions::from_mode(0o755)).unwrap();
+        symlink("main.js", app.join("src/link")).unwrap();
+        // Nobody may read it, nor is it of a kind that can be copied: it is not looked at.
+        rustix::fs::mkfifoat(rustix::fs::CWD, app.join("node_modules/pipe"), rustix::fs::Mode::empty()).unwrap();
+        let host = Host::new([], SystemTime::UNIX_EPOCH);
+        let surroundings = HostSurroundings::of(&folder.path().join("Smolfile.yaml"), &host);
+        let rules = "**/node_modules\n**/.env\napp/logs\n!app/logs/keep\n";
+        let expected = [
+            "/",
+            "logs/",
+            "logs/keep/",
+            "logs/keep/2.log 6 false",
+            "src/",
+            "src/link -> main.js",
+            "src/main.js 6 true",
+        ];
+        fs_err::write(folder.path().join(".dockerignore"), rules).unwrap();
+        for path in ["app", "./app/", "app/."] {
+            assert_eq!(listing(&surroundings.local_source(Path::new(path)).unwrap()), expected, "{path}");
+        }
+
+        // The file of our own counts alone.
+        fs_err::write(folder.path().join(".smolignore"), "app/*\n!app/src\napp/src/l*\n").unwrap();
+        let source = surroundings.local_source(Path::new("app")).unwrap();
+        assert_eq!(listing(&source), ["/", "src/", "src/.env 6 false", "src/main.js 6 true"]);
+        let error = surroundings.local_source(Path::new("app/src/link")).unwrap_err();
+        assert!(matches!(error, LocalSourceError::Ignored { file: ".smolignore", line: 3 }), "{error}");
+
+        fs_err::write(folder.path().join(".smolignore"), "[").unwrap();
+        let error = surroundings.local_source(Path::new("app")).unwrap_err();
+        assert!(matches!(error, LocalSourceError::IgnoreFile { line: 1, .. }), "{error}");
     }
 
     #[test]

@@ -52,6 +52,24 @@ pub enum LocalSourceError {
         /// What it is: `socket`, `device` ….
         kind: &'static str,
     },
+    /// All of it is to be ignored.
+    #[error("line {line} of `{file}` leaves it out")]
+    Ignored {
+        /// The file that says so.
+        file: &'static str,
+        /// Where, from 1 on.
+        line: usize,
+    },
+    /// The file that says what to ignore is not one.
+    #[error("line {line} of `{file}` is no pattern: {reason}")]
+    IgnoreFile {
+        /// The file.
+        file: &'static str,
+        /// Where, from 1 on.
+        line: usize,
+        /// What is wrong there.
+        reason: String,
+    },
     /// A name below it is not UTF-8.
     #[error("the name `{path}` is not UTF-8")]
     Name {

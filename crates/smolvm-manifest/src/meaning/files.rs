@@ -83,6 +83,12 @@ impl Meaning<'_> {
                 }
                 LocalSourceError::Unreadable { .. } => ("cannot be read", "make it readable, or leave it out"),
                 LocalSourceError::Unsupported { .. } => ("cannot be copied", "remove it from the source"),
+                LocalSourceError::Ignored { .. } => {
+                    ("is ignored", "take that line out, or except this from it: a line `!PATH` below it")
+                }
+                LocalSourceError::IgnoreFile { .. } => {
+                    ("cannot be read", "mend that line: patterns are those of a .dockerignore")
+                }
                 LocalSourceError::Name { .. } => ("cannot be copied", "rename it"),
             };
             (format!("the source `{path}` cannot be used: {error}"), label, help.to_owned())

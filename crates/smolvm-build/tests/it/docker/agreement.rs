@@ -88,6 +88,7 @@ fn both_engines_make_the_same_of_a_smolfile() {
     for path in ["opt/conf/run", "usr/local/bin/tool", "opt/a name with spaces/$HOME", "opt/same", "opt/pipe", "init"] {
         assert!(trees[0].contains_key(path) && !is_meant(path), "{path} is compared");
     }
+    assert!(!trees[0].contains_key("opt/conf/ignored"));
 
     runtime().block_on(async {
         assert_eq!(said_by_the_guest(&ours, &project).await, said_by_the_guest(&theirs, &project).await);
@@ -104,6 +105,8 @@ fn write_sources(project: &Project) {
     fs_err::write(folder.join("conf/run"), "#!/bin/sh\n").unwrap();
     fs_err::set_permissions(folder.join("conf/run"), PermissionsExt::from_mode(0o755)).unwrap();
     symlink("run", folder.join("conf/link")).unwrap();
+    fs_err::write(folder.join("conf/ignored"), "canary").unwrap();
+    fs_err::write(folder.join(".smolignore"), "conf/ign*\n").unwrap();
     fs_err::write(folder.join("tool"), [0, 159, 146, 150]).unwrap();
 }
 
