@@ -175,7 +175,7 @@ mod tests {
         let file = |bytes: &[u8], mode| Inode::new(Kind::File(Content::bytes(bytes)), mode, 1000, 1001, 9);
         tree.insert(&long, file(b"long", 0o644)).unwrap();
         tree.create_parents("usr/bin/ping", 7).unwrap();
-        tree.insert("usr/bin/large", file(&[7; 20 << 10], 0o755)).unwrap();
+        tree.insert("usr/bin/large", file(&vec![7; 20 << 10], 0o755)).unwrap();
         let mut ping = file(b"ping", 0o4755);
         ping.xattrs.insert("security.capability".to_owned(), vec![1, 0, 0, 2, 0, 32, 0, 0]);
         let id = tree.insert("usr/bin/ping", ping).unwrap();
