@@ -183,7 +183,7 @@ async fn assemble(
             let built = engine::run(engine, job.clone(), options).await;
             built.map_err(|error| steps::failure(error, &job.locked.manifest))
         },
-        kernel::prepare(&job),
+        kernel::prepare(&job, options),
     )?;
     commit(store.clone(), turn, job, tree, kernel, options.host.now()).await
 }

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::time::{Duration, SystemTime};
 
 use smolvm_engine::Job;
-use smolvm_manifest::{KernelSource, Manifest, Size};
+use smolvm_manifest::{Manifest, Size};
 use smolvm_rootfs::{Ext4Options, Ext4Size, RootTree, write_ext4};
 use smolvm_store::{BlobRecord, BuildLock, Image, ImageRecord, Reproducible, Store};
 use smolvm_vm::{Vmm, boot_args};
@@ -34,10 +34,6 @@ pub(crate) async fn commit(
         let (rootfs, disk_bytes) = job.events.stage(Stage::Write, || {
             write_rootfs(&tree, &job.locked.manifest, job.epoch(), turn.key().as_str(), &folder)
         })?;
-        let kernel_source = match job.locked.lock.kernel.from {
-            KernelSource::Distro => "distro",
-            KernelSource::Debian => "debian",
-        };
         let manifest = &job.locked.manifest;
         let record = ImageRecord {
             format: ImageRecord::FORMAT,
@@ -49,11 +45,11 @@ pub(crate) async fn commit(
             extra_boot_args: manifest.boot_args.clone(),
             ssh: manifest.ssh.is_some(),
             kernel: put(&kernel.image, &folder, BlobRecord::KERNEL)?,
-            initrd: Some(put(&kernel.initrd, &folder, BlobRecord::INITRD)?),
+            initrd: kernel.initrd.map(|initrd| put(&initrd, &folder, BlobRecord::INITRD)).transpose()?,
             rootfs,
             disk_bytes,
             reproducible: reproducible(manifest),
-            kernel_source: kernel_source.to_owned(),
+            kernel_source: job.locked.lock.kernel.source().to_owned(),
             packages: job.locked.lock.packages.len() as u64,
             layers: Vec::new(),
         };

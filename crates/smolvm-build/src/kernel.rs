@@ -1,47 +1,124 @@
-//! The kernel: its package fetched and unpacked beside the image's, and the initrd made of it.
+//! The kernel: out of packages, which are fetched and unpacked beside the image's, with an initrd made of them; or one file.
 
+use std::path::Path;
+
+use sha2::{Digest as _, Sha256};
 use smolvm_engine::Job;
-use smolvm_fetch::Wanted;
-use smolvm_manifest::Modules;
+use smolvm_fetch::{Mirror, Wanted};
+use smolvm_manifest::{KernelChoice, KernelFile, LockedKernel, Modules, PackagedKernel};
 use smolvm_packages::deb::install::{UnpackJob, Unpacker, Urgency};
 use smolvm_packages::deb::unpack::UnpackLimits;
-use smolvm_packages::kernel::{Kernel as UnpackedKernel, ModuleSet, SourceFile, busybox};
+use smolvm_packages::kernel::{
+    ARCHIVE, Format, Kernel as UnpackedKernel, ModuleSet, SourceFile, busybox, published_for_qemu,
+};
 use smolvm_rootfs::RootTree;
 use tokio::task::spawn_blocking;
 
 use crate::error::IoFailure;
-use crate::{BuildError, Stage};
+use crate::{BuildError, BuildOptions, Stage};
 
 /// A kernel, ready to be stored.
 #[derive(Debug)]
 pub(crate) struct Kernel {
-    /// The kernel itself, as its package brings it.
+    /// The kernel itself, as it came.
     pub(crate) image: Vec<u8>,
-    /// The initial ram disk.
-    pub(crate) initrd: Vec<u8>,
-    unpacked: UnpackedKernel,
-    modules: ModuleSet,
+    /// The initial ram disk, for a kernel with modules.
+    pub(crate) initrd: Option<Vec<u8>>,
+    modules: Option<ImageModules>,
+}
+
+/// Modules for the image.
+#[derive(Debug)]
+struct ImageModules {
+    of: UnpackedKernel,
+    set: ModuleSet,
     epoch: i64,
 }
 
-/// Fetches and unpacks what the lock says, and makes the initrd.
-pub(crate) async fn prepare(job: &Job) -> Result<Kernel, BuildError> {
-    job.events.stage_async(Stage::Kernel, fetch_and_assemble(job)).await
+/// Fetches what the lock says, and makes the initrd where one is needed.
+pub(crate) async fn prepare(job: &Job, options: &BuildOptions) -> Result<Kernel, BuildError> {
+    job.events
+        .stage_async(Stage::Kernel, async {
+            match &job.locked.lock.kernel {
+                LockedKernel::Distro(kernel) | LockedKernel::Debian(kernel) => from_packages(job, kernel).await,
+                LockedKernel::Smolvm(file) => {
+                    let path = published_for_qemu(job.locked.manifest.arch).file;
+                    from_address(job, file, path, job.mirrors.of(ARCHIVE)).await
+                }
+                LockedKernel::Url(file) => {
+                    let KernelChoice::Url { url, .. } = &job.locked.manifest.kernel else { return Err(stale()) };
+                    from_address(job, file, "", &[Mirror::of_file(url).map_err(BuildError::input)?]).await
+                }
+                LockedKernel::Path(file) => {
+                    let KernelChoice::Path { path, .. } = &job.locked.manifest.kernel else { return Err(stale()) };
+                    let folder = options.smolfile.parent().unwrap_or(Path::new(""));
+                    from_file(job, file, &folder.join(path)).await
+                }
+            }
+        })
+        .await
+}
+
+/// A lock that answers the question has the kernel that was asked for.
+fn stale() -> BuildError {
+    BuildError::input(smolvm_manifest::StaleLock)
+}
+
+/// One file, checked against its digest before anything looks at it.
+async fn from_address(job: &Job, file: &KernelFile, path: &str, mirrors: &[Mirror]) -> Result<Kernel, BuildError> {
+    let wanted = Wanted::new("the kernel", path, None, &file.sha256).map_err(BuildError::input)?;
+    let fetched = job.fetcher.fetch(&wanted, mirrors).await?;
+    read(job, fetched.path()).await
+}
+
+/// A file of this machine. It was digested when the Smolfile was read; another one by now is not what the key says.
+async fn from_file(job: &Job, file: &KernelFile, path: &Path) -> Result<Kernel, BuildError> {
+    let kernel = read(job, path).await?;
+    let sha256 = hex::encode(Sha256::digest(&kernel.image));
+    if sha256 == file.sha256 {
+        return Ok(kernel);
+    }
+    let message = format!("the kernel `{}` was changed while the image was being built", path.display());
+    let help = Some("build again when nothing writes to it any more".to_owned());
+    Err(BuildError::input(job.locked.manifest.document.error(
+        "/kernel/path",
+        message,
+        help,
+        "smolvm::build::kernel_changed",
+    )))
+}
+
+async fn read(job: &Job, path: &Path) -> Result<Kernel, BuildError> {
+    let image = tokio::fs::read(path).await.map_err(|error| reading(error, path))?;
+    let manifest = &job.locked.manifest;
+    let problem = match Format::of(&image) {
+        Some(format) if format.arch() == manifest.arch => return Ok(Kernel { image, initrd: None, modules: None }),
+        Some(format) => format!("this kernel is for {}, and the image is for {}", format.arch(), manifest.arch),
+        None => {
+            "this file is no kernel: it is neither an ELF vmlinux nor a bzImage nor an Image of 64-bit ARM".to_owned()
+        }
+    };
+    let help = "name a kernel for the image's architecture, uncompressed (`vmlinux`, `Image`) or a bzImage, with what it needs built in";
+    let code = "smolvm::build::kernel_format";
+    Err(BuildError::input(manifest.document.error("/kernel", problem, Some(help.to_owned()), code)))
+}
+
+fn reading(error: std::io::Error, path: &Path) -> BuildError {
+    BuildError::host(IoFailure { doing: format!("reading the kernel `{}`", path.display()), error, help: None })
 }
 
 /// Kernel and busybox are unpacked apart from the image's packages: one package may be in both.
-async fn fetch_and_assemble(job: &Job) -> Result<Kernel, BuildError> {
-    let lock = &job.locked.lock.kernel;
+async fn from_packages(job: &Job, kernel: &PackagedKernel) -> Result<Kernel, BuildError> {
     let scratch = job.scratch.path().join("kernel");
     let (unpacker, packages) = Unpacker::start(&scratch, UnpackLimits::default(), 1, Urgency::Late);
-    for package in lock.packages.iter().chain([&lock.busybox]) {
+    for package in kernel.packages.iter().chain([&kernel.busybox]) {
         let wanted = Wanted::package(package).map_err(BuildError::input)?;
         let deb = job.fetcher.fetch(&wanted, job.mirrors.of(&package.archive)).await?;
         unpacker.push(UnpackJob { package: package.clone(), deb, held: () });
     }
     drop(unpacker);
-    let busybox_package = lock.busybox.name.clone();
-    let modules = match lock.modules {
+    let busybox_package = kernel.busybox.name.clone();
+    let set = match kernel.modules {
         Modules::Chosen => ModuleSet::Chosen,
         Modules::All => ModuleSet::All,
     };
@@ -57,29 +134,32 @@ async fn fetch_and_assemble(job: &Job) -> Result<Kernel, BuildError> {
             let files = if package.control.name == busybox_package { &mut busybox_files } else { &mut kernel_files };
             files.extend(SourceFile::of_package(&package, &scratch));
         }
-        assemble(&kernel_files, &busybox_files, modules, epoch)
+        assemble(&kernel_files, &busybox_files, set, epoch)
     };
     spawn_blocking(make).await.map_err(BuildError::panicked)?
 }
 
 fn assemble(
-    image: &[SourceFile],
+    kernel_files: &[SourceFile],
     busybox_files: &[SourceFile],
-    modules: ModuleSet,
+    set: ModuleSet,
     epoch: i64,
 ) -> Result<Kernel, BuildError> {
-    let unpacked = UnpackedKernel::find(image).map_err(BuildError::build)?;
+    let unpacked = UnpackedKernel::find(kernel_files).map_err(BuildError::build)?;
     let busybox = busybox(busybox_files).map_err(BuildError::build)?;
     let initrd = unpacked.initrd(&busybox, epoch).map_err(BuildError::build)?;
-    let image = fs_err::read(unpacked.image()).map_err(|error| {
-        BuildError::host(IoFailure { doing: "reading the unpacked kernel".to_owned(), error, help: None })
-    })?;
-    Ok(Kernel { image, initrd, unpacked, modules, epoch })
+    let image = std::fs::read(unpacked.image()).map_err(|error| reading(error, unpacked.image()))?;
+    Ok(Kernel { image, initrd: Some(initrd), modules: Some(ImageModules { of: unpacked, set, epoch }) })
 }
 
 impl Kernel {
     /// Puts the kernel's modules into the image.
     pub(crate) fn add_modules(&self, tree: &mut RootTree) -> Result<(), BuildError> {
-        self.unpacked.add_modules(tree, self.modules, self.epoch).map(drop).map_err(BuildError::build)
+        match &self.modules {
+            Some(ImageModules { of, set, epoch }) => {
+                of.add_modules(tree, *set, *epoch).map(drop).map_err(BuildError::build)
+            }
+            None => Ok(()),
+        }
     }
 }

@@ -4,12 +4,13 @@ use miette::Diagnostic;
 use smolvm_engine::SeenImage;
 use smolvm_fetch::{BuiltInArchive, Config, Fetcher, MirrorInputs, Mirrors};
 use smolvm_manifest::{
-    Base, Distro, KernelChoice, KernelSource, Lock, LockedManifest, Manifest, Modules, Repository, question,
+    Base, Distro, KernelChoice, KernelFile, Lock, LockedKernel, LockedManifest, Manifest, Modules, Repository, question,
 };
 use smolvm_packages::deb::kernel_choice::resolve_kernel;
 use smolvm_packages::deb::release::{Release, release};
 use smolvm_packages::deb::resolve::{Request, Unsatisfiable, locked, resolve};
 use smolvm_packages::deb::universe::Universe;
+use smolvm_packages::kernel;
 use thiserror::Error;
 use tokio::task::spawn_blocking;
 
@@ -72,8 +73,8 @@ pub(crate) async fn resolve_now(
 ) -> Result<LockedManifest, BuildError> {
     let release = release_of(&manifest);
     let now = options.host.unix_time();
-    let kernel = kernel_release(&manifest);
-    let foreign_kernel = Some(kernel).filter(|kernel| release.is_none_or(|own| kernel.distro != own.distro));
+    let foreign_kernel =
+        kernel_release(&manifest).filter(|kernel| release.is_none_or(|own| kernel.distro != own.distro));
     if release.is_none() && manifest.kernel == KernelChoice::Auto {
         events.send(Event::Note("the kernel is Debian's, which boots any root file system".to_owned()));
     }
@@ -178,21 +179,30 @@ fn choose(
         None => Vec::new(),
     };
 
-    let from = match manifest.kernel {
-        KernelChoice::Debian => KernelSource::Debian,
-        _ if release.is_none() => KernelSource::Debian,
-        _ => KernelSource::Distro,
+    let packaged = |modules| {
+        let foreign_universe = (!foreign.is_empty()).then(|| packages_of(foreign));
+        let kernel_universe = foreign_universe.as_ref().unwrap_or(&universe);
+        resolve_kernel(kernel_universe, packaged_kernel_release(manifest), modules).map_err(BuildError::build)
     };
-    let modules = match manifest.kernel {
-        KernelChoice::Distro { modules } => modules,
-        _ => Modules::Chosen,
+    let file = |sha256: &str| KernelFile { sha256: sha256.to_owned() };
+    let locked_kernel = match &manifest.kernel {
+        KernelChoice::Distro { modules } => LockedKernel::Distro(packaged(*modules)?),
+        KernelChoice::Auto if release.is_some() => LockedKernel::Distro(packaged(Modules::Chosen)?),
+        KernelChoice::Auto | KernelChoice::Debian => LockedKernel::Debian(packaged(Modules::Chosen)?),
+        KernelChoice::Smolvm => LockedKernel::Smolvm(file(kernel::published_for_qemu(manifest.arch).sha256)),
+        KernelChoice::Url { sha256, .. } => LockedKernel::Url(file(sha256)),
+        KernelChoice::Path { sha256, .. } => LockedKernel::Path(file(sha256)),
     };
-    let foreign_universe = (!foreign.is_empty()).then(|| packages_of(foreign));
-    let kernel_universe = foreign_universe.as_ref().unwrap_or(&universe);
-    let kernel_release = kernel_release(manifest);
-    let kernel = resolve_kernel(kernel_universe, kernel_release, from, modules).map_err(BuildError::build)?;
     let base_image = base_image.map(|seen| seen.image);
-    Ok(Lock { version: Lock::VERSION, question: question(manifest), epoch, indexes, packages, kernel, base_image })
+    Ok(Lock {
+        version: Lock::VERSION,
+        question: question(manifest),
+        epoch,
+        indexes,
+        packages,
+        kernel: locked_kernel,
+        base_image,
+    })
 }
 
 /// The problems of a set that cannot be, each at the line that asks for it.
@@ -229,10 +239,7 @@ pub(crate) fn mirrors(manifest: &Manifest, options: &BuildOptions) -> Result<Mir
         _ => Config::default(),
     };
     let mut releases: Vec<&Release> = release_of(manifest).into_iter().collect();
-    let kernel = kernel_release(manifest);
-    if releases.iter().all(|release| release.distro != kernel.distro) {
-        releases.push(kernel);
-    }
+    releases.extend(kernel_release(manifest).filter(|kernel| releases.iter().all(|own| own.distro != kernel.distro)));
     let suites: Vec<Vec<&str>> = releases
         .iter()
         .flat_map(|release| release.archives.iter().map(move |archive| (release, archive.name)))
@@ -247,6 +254,10 @@ pub(crate) fn mirrors(manifest: &Manifest, options: &BuildOptions) -> Result<Mir
         .filter(|(archive, _)| !is_replaced(archive.name, &manifest.repositories))
         .map(|(archive, suites)| BuiltInArchive { name: archive.name, suites, url: archive.address(manifest.arch) })
         .collect();
+    let published = (manifest.kernel == KernelChoice::Smolvm).then_some(kernel::ARCHIVE);
+    let built_in =
+        built_in.into_iter().chain(published.map(|name| BuiltInArchive { name, suites: &[], url: kernel::ADDRESS }));
+    let built_in: Vec<BuiltInArchive<'_>> = built_in.collect();
     let variable = |name: &str| host.variable(name).map(|value| value.to_string_lossy().into_owned());
     let apt_sources: Vec<_> = releases.iter().flat_map(|release| Host::apt_sources(release.family())).collect();
     Mirrors::collect(&MirrorInputs {
@@ -274,8 +285,18 @@ fn release_of(manifest: &Manifest) -> Option<&'static Release> {
     }
 }
 
-/// The release whose kernel is taken: the base's own, or Debian's.
-fn kernel_release(manifest: &Manifest) -> &'static Release {
+/// The release whose kernel is taken; none for a kernel that is no package.
+fn kernel_release(manifest: &Manifest) -> Option<&'static Release> {
+    match manifest.kernel {
+        KernelChoice::Auto | KernelChoice::Distro { .. } | KernelChoice::Debian => {
+            Some(packaged_kernel_release(manifest))
+        }
+        KernelChoice::Smolvm | KernelChoice::Url { .. } | KernelChoice::Path { .. } => None,
+    }
+}
+
+/// The release of a kernel that is a package: the base's own, or Debian's.
+fn packaged_kernel_release(manifest: &Manifest) -> &'static Release {
     let own = release_of(manifest)
         .filter(|base| manifest.kernel != KernelChoice::Debian || base.family() == smolvm_manifest::Family::Debian);
     own.or_else(|| release(DEBIAN_KERNEL)).expect("Debian's releases are in the table")

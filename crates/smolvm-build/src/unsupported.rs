@@ -36,15 +36,6 @@ fn unsupported(manifest: &Manifest, engine: EngineKind) -> Vec<(&'static str, St
         let what = format!("building for `{}` on another architecture", manifest.arch);
         found.push(("/arch", what, "build on a machine of that architecture"));
     }
-    let kernel = match manifest.kernel {
-        KernelChoice::Auto | KernelChoice::Distro { .. } | KernelChoice::Debian => None,
-        KernelChoice::Smolvm => Some("`kernel: smolvm`"),
-        KernelChoice::Url { .. } => Some("a kernel from an address"),
-        KernelChoice::Path { .. } => Some("a kernel of your own"),
-    };
-    if let Some(what) = kernel {
-        found.push(("/kernel", what.to_owned(), "use `distro`, `debian` or `auto`"));
-    }
     if !manifest.services.is_empty() {
         let help = "start the program over SSH, or from a run of `smolvm run`, and leave `services` out";
         found.push(("/services", "`services`".to_owned(), help));

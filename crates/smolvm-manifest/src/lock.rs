@@ -116,10 +116,45 @@ pub enum PackageLayer {
 
 /// The kernel that boots the image.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "from", rename_all = "lowercase")]
+pub enum LockedKernel {
+    /// Of the image's own distribution.
+    Distro(PackagedKernel),
+    /// Debian's, for another distribution's root file system.
+    Debian(PackagedKernel),
+    /// The published universal kernel of SmolVM.
+    Smolvm(KernelFile),
+    /// From an address.
+    Url(KernelFile),
+    /// A file of this machine.
+    Path(KernelFile),
+}
+
+impl LockedKernel {
+    /// Where it came from, in a word.
+    pub const fn source(&self) -> &'static str {
+        match self {
+            Self::Distro(_) => "distro",
+            Self::Debian(_) => "debian",
+            Self::Smolvm(_) => "smolvm",
+            Self::Url(_) => "url",
+            Self::Path(_) => "path",
+        }
+    }
+}
+
+/// A kernel that is one file, and needs neither modules nor an initrd.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct LockedKernel {
-    /// Where it came from: `distro` or `debian`.
-    pub from: KernelSource,
+pub struct KernelFile {
+    /// What it hashes to, hex.
+    pub sha256: String,
+}
+
+/// A kernel out of a distribution's packages, with modules.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PackagedKernel {
     /// Which modules go into the image.
     pub modules: Modules,
     /// The packages that hold the kernel and its modules: one in Debian, several in Ubuntu.
@@ -177,14 +212,4 @@ impl LockedImage {
         let slash = if folder.is_empty() { "" } else { "/" };
         format!("{folder}{slash}{name}@{}", self.digest)
     }
-}
-
-/// Where a kernel comes from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum KernelSource {
-    /// The image's own distribution.
-    Distro,
-    /// Debian, for another distribution's root file system.
-    Debian,
 }

@@ -4,9 +4,11 @@
 mod closure;
 mod depmod;
 mod error;
+mod format;
 mod index;
 mod initrd;
 mod modinfo;
+mod published;
 mod source;
 #[cfg(test)]
 mod tests;
@@ -19,6 +21,8 @@ use std::path::Path;
 use smolvm_rootfs::RootTree;
 
 pub use self::error::KernelError;
+pub use self::format::Format;
+pub use self::published::{ADDRESS, ARCHIVE, LINUX_VERSION, PublishedKernel, published_for_qemu};
 pub use self::source::{SourceFile, busybox};
 
 use self::closure::Closure;

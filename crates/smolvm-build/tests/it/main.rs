@@ -7,6 +7,7 @@ mod archive;
 mod disk_full;
 mod docker;
 mod hostile_packages;
+mod kernels;
 mod mirror;
 mod mirror_faults;
 mod mmdebstrap;

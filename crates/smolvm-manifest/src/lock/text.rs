@@ -6,7 +6,7 @@ use std::ops::Range;
 use miette::{Diagnostic, NamedSource, SourceSpan};
 use serde::{Deserialize, Serialize};
 
-use super::{Lock, LockedImage, LockedIndex, LockedKernel, LockedPackage, numbers};
+use super::{KernelFile, Lock, LockedImage, LockedIndex, LockedKernel, LockedPackage, PackagedKernel, numbers};
 use crate::key;
 use crate::yaml;
 
@@ -75,7 +75,6 @@ impl Lock {
     pub fn to_text(&self) -> String {
         let mut text = String::with_capacity(1024 + 320 * self.packages.len());
         text.push_str(HEADER);
-        let kernel = &self.kernel;
         // Writing to a String cannot fail.
         let _ = writeln!(text, "version: {}\ndigest: {}", self.version, json(&self.digest()));
         let _ = writeln!(text, "question: {}\nepoch: {}", json(&self.question), self.epoch);
@@ -94,17 +93,29 @@ impl Lock {
         for package in &self.packages {
             let _ = writeln!(text, "  - {}", line(package));
         }
-        let _ = writeln!(text, "kernel:\n  from: {}\n  modules: {}", json(&kernel.from), json(&kernel.modules));
-        let _ = writeln!(text, "  packages:{}", if kernel.packages.is_empty() { " []" } else { "" });
-        for package in &kernel.packages {
-            let _ = writeln!(text, "    - {}", line(package));
+        let _ = writeln!(text, "kernel:\n  from: {}", json(&self.kernel.source()));
+        match &self.kernel {
+            LockedKernel::Distro(kernel) | LockedKernel::Debian(kernel) => packaged(&mut text, kernel),
+            LockedKernel::Smolvm(KernelFile { sha256 })
+            | LockedKernel::Url(KernelFile { sha256 })
+            | LockedKernel::Path(KernelFile { sha256 }) => {
+                let _ = writeln!(text, "  sha256: {}", json(sha256));
+            }
         }
-        let _ = writeln!(text, "  busybox: {}", line(&kernel.busybox));
         if let Some(image) = &self.base_image {
             let _ = writeln!(text, "base_image: {}", json(image));
         }
         text
     }
+}
+
+fn packaged(text: &mut String, kernel: &PackagedKernel) {
+    let _ = writeln!(text, "  modules: {}", json(&kernel.modules));
+    let _ = writeln!(text, "  packages:{}", if kernel.packages.is_empty() { " []" } else { "" });
+    for package in &kernel.packages {
+        let _ = writeln!(text, "    - {}", line(package));
+    }
+    let _ = writeln!(text, "  busybox: {}", line(&kernel.busybox));
 }
 
 fn line(package: &LockedPackage) -> String {
@@ -143,8 +154,14 @@ fn check(lock: &Lock) -> Result<(), (String, String)> {
         }
         previous = Some(this);
     }
-    lock.kernel.packages.iter().try_for_each(sound)?;
-    sound(&lock.kernel.busybox)?;
+    match &lock.kernel {
+        LockedKernel::Distro(kernel) | LockedKernel::Debian(kernel) => {
+            kernel.packages.iter().chain([&kernel.busybox]).try_for_each(sound)?;
+        }
+        LockedKernel::Smolvm(file) | LockedKernel::Url(file) | LockedKernel::Path(file) => {
+            hex_digest("the kernel", &file.sha256)?;
+        }
+    }
     match &lock.base_image {
         Some(image) => {
             let digits = image.digest.strip_prefix("sha256:").unwrap_or_default();

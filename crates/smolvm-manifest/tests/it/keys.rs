@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use smolvm_manifest::{
-    Arch, Base, BuildKey, Distro, FileContent, KernelChoice, KernelSource, LocalKind, LocalSource, LockedManifest,
-    Modules, Owner, PackageLayer, Restart, SecretSource, Size, Tmp, question,
+    Arch, Base, BuildKey, Distro, FileContent, KernelChoice, KernelFile, LocalKind, LocalSource, LockedKernel,
+    LockedManifest, Modules, Owner, PackageLayer, PackagedKernel, Restart, SecretSource, Size, Tmp, question,
 };
 
 use crate::locks::lock_for;
@@ -130,11 +130,21 @@ const CHANGES: &[(&str, Change)] = &[
     ("locked package size", |l| l.lock.packages[0].size += 1),
     ("locked package digest", |l| l.lock.packages[0].sha256 = "0".repeat(64)),
     ("locked package gone", |l| l.lock.packages.truncate(1)),
-    ("locked kernel source", |l| l.lock.kernel.from = KernelSource::Debian),
-    ("locked kernel modules", |l| l.lock.kernel.modules = Modules::Chosen),
-    ("locked kernel package", |l| l.lock.kernel.packages[0].version.push('x')),
-    ("locked busybox", |l| l.lock.kernel.busybox.version.push('x')),
+    ("locked kernel source", |l| l.lock.kernel = LockedKernel::Debian(packaged_kernel(l).clone())),
+    ("locked kernel modules", |l| packaged_kernel(l).modules = Modules::Chosen),
+    ("locked kernel package", |l| packaged_kernel(l).packages[0].version.push('x')),
+    ("locked busybox", |l| packaged_kernel(l).busybox.version.push('x')),
+    ("locked kernel file", |l| l.lock.kernel = LockedKernel::Url(KernelFile { sha256: "a".repeat(64) })),
+    ("locked kernel file's digest", |l| l.lock.kernel = LockedKernel::Url(KernelFile { sha256: "b".repeat(64) })),
+    ("locked kernel file's source", |l| l.lock.kernel = LockedKernel::Path(KernelFile { sha256: "a".repeat(64) })),
 ];
+
+fn packaged_kernel(locked: &mut LockedManifest) -> &mut PackagedKernel {
+    match &mut locked.lock.kernel {
+        LockedKernel::Distro(kernel) => kernel,
+        other => panic!("the lock of this test has a packaged kernel, not {other:?}"),
+    }
+}
 
 #[test]
 fn each_input_changes_the_key() {

@@ -3,8 +3,8 @@
 use std::fmt::Write as _;
 
 use smolvm_manifest::{
-    KernelSource, Lock, LockedIndex, LockedKernel, LockedManifest, LockedPackage, Manifest, Modules, PackageLayer,
-    question,
+    KernelFile, Lock, LockedIndex, LockedKernel, LockedManifest, LockedPackage, Manifest, Modules, PackageLayer,
+    PackagedKernel, question,
 };
 
 use crate::surroundings::{manifest, render};
@@ -37,12 +37,11 @@ pub(crate) fn lock_for(manifest: &Manifest) -> Lock {
             sha256: "ab".repeat(32),
         }],
         packages: vec![package("base-files", "12.4+deb12u5"), user],
-        kernel: LockedKernel {
-            from: KernelSource::Distro,
+        kernel: LockedKernel::Distro(PackagedKernel {
             modules: Modules::All,
             packages: vec![package("linux-image-cloud-amd64", "6.1.1")],
             busybox: package("busybox-static", "1:1.35"),
-        },
+        }),
         base_image: None,
     }
 }
@@ -185,4 +184,22 @@ fn parsing_is_fast() {
     assert_eq!(parsed, lock);
     eprintln!("a lock of 1,000 packages, {} bytes: {took:?}", text.len());
     assert!(took.as_millis() < 500, "{took:?}");
+}
+
+#[test]
+fn a_kernel_that_is_one_file_is_kept() {
+    let file = || KernelFile { sha256: "cd".repeat(32) };
+    for (kernel, word) in [
+        (LockedKernel::Smolvm(file()), "smolvm"),
+        (LockedKernel::Url(file()), "url"),
+        (LockedKernel::Path(file()), "path"),
+    ] {
+        let mut lock = lock_for(&manifest("base: debian:bookworm\n"));
+        lock.kernel = kernel;
+        let text = lock.to_text();
+        assert!(text.contains(&format!("kernel:\n  from: \"{word}\"\n  sha256: \"cdcd")), "{text}");
+        assert_eq!(Lock::parse("Smolfile.lock", &text).unwrap(), lock);
+        let odd = text.replace("  sha256: \"cdcd", "  size: 3\n  sha256: \"cdcd");
+        assert!(refused(&odd).contains("size"), "{odd}");
+    }
 }

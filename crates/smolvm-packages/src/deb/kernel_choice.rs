@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use miette::Diagnostic;
-use smolvm_manifest::{KernelSource, LockedKernel, Modules, PackageLayer};
+use smolvm_manifest::{Modules, PackageLayer, PackagedKernel};
 
 use super::release::Release;
 use super::universe::{Package, PackageId, Universe};
@@ -29,12 +29,7 @@ const BUSYBOX: &str = "busybox-static";
 const PARTS: [&str; 2] = ["linux-image-", "linux-modules-"];
 
 /// The packages of a release's newest kernel for virtual machines. `universe` holds that release, for the architecture wanted.
-pub fn resolve_kernel(
-    universe: &Universe,
-    release: &Release,
-    from: KernelSource,
-    modules: Modules,
-) -> Result<LockedKernel, NoKernel> {
+pub fn resolve_kernel(universe: &Universe, release: &Release, modules: Modules) -> Result<PackagedKernel, NoKernel> {
     let missing = |name: &str| NoKernel { codename: release.codename, name: name.to_owned() };
     let newest = |name: &str| Some(universe.package(universe.newest(name)?));
     let meta_name = release.kernel_package(universe.arch());
@@ -51,7 +46,7 @@ pub fn resolve_kernel(
         return Err(missing("linux-image-*"));
     }
     let busybox = newest(BUSYBOX).ok_or_else(|| missing(BUSYBOX))?.locked(PackageLayer::Base);
-    Ok(LockedKernel { from, modules, packages, busybox })
+    Ok(PackagedKernel { modules, packages, busybox })
 }
 
 /// The parts of a kernel that a package depends on.
@@ -76,7 +71,7 @@ mod tests {
 
     fn check(distro: Distro, lines: &str) -> Result<String, NoKernel> {
         let universe = universe(&[("suite", lines)]);
-        let kernel = resolve_kernel(&universe, release(distro).unwrap(), KernelSource::Distro, Modules::Chosen)?;
+        let kernel = resolve_kernel(&universe, release(distro).unwrap(), Modules::Chosen)?;
         let named = |package: &LockedPackage| format!("{}={}", package.name, package.version);
         let packages = kernel.packages.iter().chain([&kernel.busybox]);
         Ok(packages.map(named).collect::<Vec<_>>().join(" "))

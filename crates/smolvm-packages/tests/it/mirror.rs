@@ -1,7 +1,7 @@
 //! Real release files and indexes, from the mirror that the host's apt uses.
 
 use sha2::{Digest as _, Sha256};
-use smolvm_manifest::{KernelSource, Modules, PackageLayer, PackageRequest};
+use smolvm_manifest::{Modules, PackageLayer, PackageRequest};
 use smolvm_packages::deb::in_release::{SignedRelease, verify_in_release};
 use smolvm_packages::deb::index::{PackageIndex, read_index};
 use smolvm_packages::deb::kernel_choice::resolve_kernel;
@@ -44,7 +44,7 @@ fn every_release_is_verified_read_and_resolved() {
         assert_eq!(layer("openssh-server"), Some(PackageLayer::User), "{}", release.codename);
         assert_eq!(layer("python3"), Some(PackageLayer::User), "{}", release.codename);
         assert!((100..200).contains(&locked.len()), "{}: {} packages", release.codename, locked.len());
-        let kernel = resolve_kernel(&universe, release, KernelSource::Distro, Modules::Chosen).expect("a kernel");
+        let kernel = resolve_kernel(&universe, release, Modules::Chosen).expect("a kernel");
         assert!(!kernel.packages.is_empty(), "{}", release.codename);
         resolved += 1;
     }

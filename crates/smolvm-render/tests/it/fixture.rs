@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use smolvm_manifest::{
-    Arch, Base, Distro, Document, FileContent, FileEntry, KernelChoice, KernelSource, LocalEntry, LocalKind,
-    LocalSource, Lock, LockedKernel, LockedManifest, LockedPackage, Manifest, Modules, Owner, PackageLayer, Repository,
+    Arch, Base, Distro, Document, FileContent, FileEntry, KernelChoice, LocalEntry, LocalKind, LocalSource, Lock,
+    LockedKernel, LockedManifest, LockedPackage, Manifest, Modules, Owner, PackageLayer, PackagedKernel, Repository,
     RunStep, Size, Ssh, Tmp, User,
 };
 use smolvm_render::{Content, FileStep, Recipe, Step};
@@ -46,12 +46,11 @@ pub(crate) fn locked(distro: Distro) -> LockedManifest {
             package("base-files", "12.4+deb12u12", "amd64", PackageLayer::Base),
             package("adduser", "3.134", "all", PackageLayer::Base),
         ],
-        kernel: LockedKernel {
-            from: KernelSource::Distro,
+        kernel: LockedKernel::Distro(PackagedKernel {
             modules: Modules::Chosen,
             packages: vec![package("linux-image-cloud-amd64", "6.1", "amd64", PackageLayer::User)],
             busybox: package("busybox-static", "1.35", "amd64", PackageLayer::User),
-        },
+        }),
         base_image: None,
     };
     LockedManifest { manifest, lock }
