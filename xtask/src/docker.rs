@@ -85,6 +85,11 @@ impl Drop for Daemon {
         }
         let _ = self.child.kill();
         let _ = self.child.wait();
+        // The network of the host, which builds were given, stays mounted there.
+        let network = self.folder.join("exec/netns/default");
+        if network.exists() {
+            let _ = program("umount", &[&network.display().to_string()]).status();
+        }
         if let Err(error) = fs_err::remove_dir_all(&self.folder) {
             say(&format!("the folder of the tests' Docker daemon stays: {error}"));
         }
