@@ -45,10 +45,6 @@ fn unsupported(manifest: &Manifest, engine: EngineKind) -> Vec<(&'static str, St
     if let Some(what) = kernel {
         found.push(("/kernel", what.to_owned(), "use `distro`, `debian` or `auto`"));
     }
-    if !manifest.services.is_empty() {
-        let help = "start the program over SSH, or from a run of `smolvm run`, and leave `services` out";
-        found.push(("/services", "`services`".to_owned(), help));
-    }
     found
 }
 
