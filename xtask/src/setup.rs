@@ -17,13 +17,19 @@ const QEMU: Tool = Tool { program: "qemu-system-aarch64", package: "qemu-system-
 #[cfg(not(target_arch = "aarch64"))]
 const QEMU: Tool = Tool { program: "qemu-system-x86_64", package: "qemu-system-x86", purpose: "boots images" };
 
-const TOOLS: [Tool; 12] = [
+const TOOLS: [Tool; 14] = [
     QEMU,
     Tool { program: "ssh", package: "openssh-client", purpose: "reaches booted images" },
     Tool { program: "ssh-keygen", package: "openssh-client", purpose: "judges keys and host keys" },
     Tool { program: "e2fsck", package: "e2fsprogs", purpose: "judges root file systems" },
     Tool { program: "newuidmap", package: "uidmap", purpose: "builds as a plain user" },
-    Tool { program: "busybox", package: "busybox-static", purpose: "is the program in bare sandboxes" },
+    Tool {
+        program: "busybox",
+        package: "busybox-static",
+        purpose: "is the program in bare sandboxes, and the shell that runs Alpine's init",
+    },
+    Tool { program: "dash", package: "dash", purpose: "is the shell that runs Debian's init" },
+    Tool { program: "sftp", package: "openssh-client", purpose: "copies files out of booted images" },
     Tool { program: "mmdebstrap", package: "mmdebstrap", purpose: "installs the set that ours is compared with" },
     Tool { program: "gpg", package: "gpg", purpose: "reads keyrings for mmdebstrap" },
     Tool { program: "dockerd", package: "docker.io", purpose: "is the other engine" },

@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 
 use smolvm_engine::Job;
 use smolvm_manifest::{Manifest, Size};
-use smolvm_rootfs::{Ext4Options, Ext4Size, RootTree, write_ext4};
+use smolvm_rootfs::{Content, Ext4Options, Ext4Size, Inode, Kind, RootTree, write_ext4};
 use smolvm_store::{BlobRecord, BuildLock, Image, ImageRecord, Reproducible, Store};
 use smolvm_vm::{Vmm, boot_args};
 use tokio::task::spawn_blocking;
@@ -32,7 +32,7 @@ pub(crate) async fn commit(
         let folder = staging.path().to_owned();
 
         let (rootfs, disk_bytes) = job.events.stage(Stage::Write, || {
-            write_rootfs(&tree, &job.locked.manifest, job.epoch(), turn.key().as_str(), &folder)
+            write_rootfs(&mut tree, &job.locked.manifest, job.epoch(), turn.key().as_str(), &folder)
         })?;
         let manifest = &job.locked.manifest;
         let record = ImageRecord {
@@ -60,13 +60,13 @@ pub(crate) async fn commit(
 
 /// The ext4 image; UUID and hash seed follow from the key, so that equal keys give equal bytes.
 fn write_rootfs(
-    tree: &RootTree,
+    tree: &mut RootTree,
     manifest: &Manifest,
     epoch: i64,
     key: &str,
     folder: &Path,
 ) -> Result<(BlobRecord, u64), BuildError> {
-    let options = Ext4Options {
+    let mut options = Ext4Options {
         size: match manifest.size {
             Size::Auto => Ext4Size::Auto,
             Size::Bytes(bytes) => Ext4Size::Fixed(bytes),
@@ -76,15 +76,27 @@ fn write_rootfs(
         epoch,
         label: LABEL.to_owned(),
     };
+    let failed_to_write = |error| BuildError::of_ext4(error, manifest);
+    let size = options.size_bytes(tree).map_err(failed_to_write)?;
+    options.size = Ext4Size::Fixed(size);
+    tell_size(tree, size);
     let path = folder.join(BlobRecord::ROOTFS);
     let file = std::fs::File::create(&path).map_err(|error| failed("creating the root file system", error))?;
-    let summary = write_ext4(tree, &options, &file).map_err(|error| BuildError::of_ext4(error, manifest))?;
+    let summary = write_ext4(tree, &options, &file).map_err(failed_to_write)?;
     let record = BlobRecord {
         file: BlobRecord::ROOTFS.to_owned(),
         size: summary.size_bytes,
         blake3: summary.blake3.to_hex().to_string(),
     };
     Ok((record, summary.disk_bytes))
+}
+
+/// Tells the guest how large its disk was made, in the sectors of 512 bytes that a kernel counts in. The file is there already: it is one
+/// block before and after, so that an automatic size stays right.
+fn tell_size(tree: &mut RootTree, bytes: u64) {
+    if let Some(Inode { kind: Kind::File(content), .. }) = tree.get_mut(smolvm_render::DISK.trim_start_matches('/')) {
+        *content = Content::bytes(format!("{}\n", bytes / 512).into_bytes());
+    }
 }
 
 fn put(bytes: &[u8], folder: &Path, name: &str) -> Result<BlobRecord, BuildError> {

@@ -36,10 +36,6 @@ fn unsupported(manifest: &Manifest, engine: EngineKind) -> Vec<(&'static str, St
         let what = format!("building for `{}` on another architecture", manifest.arch);
         found.push(("/arch", what, "build on a machine of that architecture"));
     }
-    if !manifest.services.is_empty() {
-        let help = "start the program over SSH, or from a run of `smolvm run`, and leave `services` out";
-        found.push(("/services", "`services`".to_owned(), help));
-    }
     found
 }
 

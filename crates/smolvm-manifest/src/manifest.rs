@@ -265,6 +265,8 @@ pub struct Service {
     pub env: BTreeMap<String, String>,
     /// When to start it again.
     pub restart: Restart,
+    /// Whether it waits for the network.
+    pub after_network: bool,
 }
 
 /// When a service that ended is started again.
@@ -272,7 +274,7 @@ pub struct Service {
 #[serde(rename_all = "kebab-case")]
 pub enum Restart {
     /// Never.
-    No,
+    Never,
     /// When it ended with an error.
     OnFailure,
     /// Whenever it ended.

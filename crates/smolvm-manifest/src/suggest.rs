@@ -64,7 +64,7 @@ pub(crate) fn other_name_for_value(value: &str) -> Option<&'static str> {
         "alpine" | "alpine:latest" | "alpine:3" => "alpine:3.22",
         "x86_64" | "x86-64" | "x64" | "x86" | "linux/amd64" => "amd64",
         "aarch64" | "arm64v8" | "arm" | "linux/arm64" => "arm64",
-        "never" | "none" | "off" => "no",
+        "no" | "none" | "off" => "never",
         "on_failure" | "onfailure" | "on-error" => "on-failure",
         "unless-stopped" | "yes" => "always",
         "ram" | "memory" | "ramdisk" => "tmpfs",

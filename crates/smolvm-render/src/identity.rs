@@ -13,12 +13,17 @@ use crate::ssh;
 use crate::step::{Content, FileStep};
 use crate::templates::{COMMAND, HOSTS, MOUNTS, PROFILE, SOURCES, fill};
 
+/// What init compares the disk's size with.
+pub const DISK: &str = "/etc/smolvm/disk";
+
 /// Every identity file but `/init`, in the order in which they are written.
 pub(crate) fn identity(manifest: &Manifest, foundation: &Foundation<'_>) -> Result<Vec<FileStep>, RenderError> {
     let mut files = vec![
         text("/etc/hostname", format!("{}\n", manifest.hostname)),
         text("/etc/hosts", hosts(manifest)?),
         text("/etc/smolvm/mounts", mounts(manifest.tmp)?),
+        // The size of the disk that the file system was made for, in sectors. Whoever writes the file system knows it.
+        text(DISK, "0\n".to_owned()),
     ];
     files.extend(package_sources(manifest, foundation)?);
     let env = foundation.env(&manifest.env);

@@ -5,6 +5,7 @@ use smolvm_manifest::{ImageTools, LockedManifest, Tmp};
 
 use crate::error::RenderError;
 use crate::foundation::Foundation;
+use crate::services::supervisor;
 use crate::templates::{INIT, fill};
 
 /// The script's text.
@@ -13,6 +14,8 @@ pub(crate) fn init(locked: &LockedManifest, foundation: &Foundation<'_>) -> Resu
     let values = InitValues {
         busybox: foundation.tools != ImageTools::Apt,
         ssh: manifest.ssh.is_some(),
+        services: !manifest.services.is_empty(),
+        supervisor: supervisor(&manifest.services, &foundation.env(&manifest.env))?,
         dns: manifest.dns.iter().map(ToString::to_string).collect(),
         empty_tmp: manifest.tmp == Tmp::Disk,
         epoch: locked.lock.epoch,
@@ -25,6 +28,9 @@ struct InitValues {
     /// Whether the tools are busybox's, or unknown: what busybox understands, all others do.
     busybox: bool,
     ssh: bool,
+    services: bool,
+    /// The functions that start, watch and stop the services; nothing where there are none.
+    supervisor: String,
     dns: Vec<String>,
     empty_tmp: bool,
     /// Seconds since 1970 before which this image did not exist.

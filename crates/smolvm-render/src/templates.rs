@@ -17,6 +17,7 @@ pub(crate) struct Template {
 pub(crate) const DOCKERFILE: Template =
     Template { name: "Dockerfile", text: include_str!("../templates/Dockerfile.j2") };
 pub(crate) const INIT: Template = Template { name: "init", text: include_str!("../templates/init.j2") };
+pub(crate) const SERVICES: Template = Template { name: "services", text: include_str!("../templates/services.j2") };
 pub(crate) const MOUNTS: Template = Template { name: "mounts", text: include_str!("../templates/mounts.j2") };
 pub(crate) const SSHD: Template = Template { name: "sshd.conf", text: include_str!("../templates/sshd.conf.j2") };
 pub(crate) const PROFILE: Template = Template { name: "profile.sh", text: include_str!("../templates/profile.sh.j2") };
@@ -24,7 +25,7 @@ pub(crate) const HOSTS: Template = Template { name: "hosts", text: include_str!(
 pub(crate) const COMMAND: Template = Template { name: "command", text: include_str!("../templates/command.j2") };
 pub(crate) const SOURCES: Template = Template { name: "sources", text: include_str!("../templates/sources.j2") };
 
-const ALL: [Template; 8] = [DOCKERFILE, INIT, MOUNTS, SSHD, PROFILE, HOSTS, COMMAND, SOURCES];
+const ALL: [Template; 9] = [DOCKERFILE, INIT, SERVICES, MOUNTS, SSHD, PROFILE, HOSTS, COMMAND, SOURCES];
 
 /// Changes whenever the Rust part of this crate renders the same templates differently.
 const VERSION: &str = "smolvm-render 1";

@@ -53,6 +53,15 @@ pub(crate) fn check_texts(locked: &LockedManifest) -> Result<(), RenderError> {
         step.env.values().try_for_each(|value| no_nul(&field("env"), value))?;
         step.secrets.iter().try_for_each(|name| word(&field("secrets"), name))?;
     }
+    for (index, service) in manifest.services.iter().enumerate() {
+        let field = |key: &str| format!("services[{index}].{key}");
+        word(&field("name"), &service.name)?;
+        line(&field("user"), &service.user)?;
+        no_nul(&field("workdir"), &service.workdir)?;
+        service.command.iter().try_for_each(|word| no_nul(&field("command"), word))?;
+        service.env.keys().try_for_each(|name| word(&field("env"), name))?;
+        service.env.values().try_for_each(|value| no_nul(&field("env"), value))?;
+    }
     manifest.dns.iter().try_for_each(|address| line("network.dns", &address.to_string()))
 }
 

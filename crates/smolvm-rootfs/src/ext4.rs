@@ -41,6 +41,16 @@ pub enum Ext4Size {
     Auto,
 }
 
+impl Ext4Options {
+    /// The length of the image that these options and this tree ask for, in bytes.
+    pub fn size_bytes(&self, tree: &RootTree) -> Result<u64, Ext4Error> {
+        match self.size {
+            Ext4Size::Fixed(bytes) => Ok(size::whole(bytes)),
+            Ext4Size::Auto => Ok(size::automatic_size(&Declared::new(tree)?)),
+        }
+    }
+}
+
 /// What was written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Ext4Summary {

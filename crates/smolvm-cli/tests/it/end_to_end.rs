@@ -5,4 +5,6 @@
 
 mod guest;
 mod host;
+mod init;
+mod machine;
 mod shared;

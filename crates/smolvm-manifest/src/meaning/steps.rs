@@ -110,10 +110,12 @@ impl Meaning<'_> {
                 workdir: service.workdir.map_or_else(|| "/".to_owned(), |folder| folder.0),
                 env: self.env(&below(&pointer, "env"), service.env.0),
                 restart: match service.restart.as_ref().map(|word| word.0.as_str()) {
-                    Some("no") => Restart::No,
+                    Some("never") => Restart::Never,
                     Some("always") => Restart::Always,
                     _ => Restart::OnFailure,
                 },
+                // The one word that the schema lets through.
+                after_network: service.after.entries().next().is_some(),
             });
         }
         services

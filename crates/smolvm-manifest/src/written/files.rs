@@ -6,7 +6,7 @@ use serde::Deserialize;
 use super::env::OwnEnv;
 use super::{
     AccountName, AnyText, GuestFolder, GuestPath, HostPath, List, ModeText, OwnerText, RestartWord, ServiceName,
-    ShellLine, TextOr, VariableName,
+    ShellLine, StageWord, TextOr, VariableName,
 };
 
 /// A file or folder to place.
@@ -101,6 +101,10 @@ pub(crate) struct Service {
     #[serde(default)]
     #[schemars(with = "RestartWord", extend("examples" = ["always"]))]
     pub(crate) restart: Option<RestartWord>,
+    /// What must be up before it is started.
+    #[serde(default)]
+    #[schemars(extend("examples" = [["network"]]))]
+    pub(crate) after: List<StageWord>,
 }
 
 /// A program, absolute, and its arguments.

@@ -173,7 +173,8 @@ text!(
     "must be lower-case letters, digits and `.` `_` `-`, and begin with a letter or digit",
     max = 64
 );
-words!(RestartWord, "a restart rule", ["no", "on-failure", "always"]);
+words!(RestartWord, "a restart rule", ["never", "on-failure", "always"]);
+words!(StageWord, "a stage of the boot", ["network"]);
 words!(TmpWord, "disk or tmpfs", ["disk", "tmpfs"]);
 text!(
     BootArgument,

@@ -100,6 +100,7 @@ const CHANGES: &[(&str, Change)] = &[
     ("service user", |l| service(l).user = "root".into()),
     ("service workdir", |l| service(l).workdir.push('x')),
     ("service env", |l| service(l).env.insert("A".into(), "b".into()).map_or((), drop)),
+    ("service after", |l| service(l).after_network = false),
     ("service restart", |l| service(l).restart = Restart::Always),
     ("dns", |l| l.manifest.dns.truncate(1)),
     ("dns order", |l| l.manifest.dns.swap(0, 1)),

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use smolvm_manifest::{
     Arch, Base, Distro, Document, FileContent, FileEntry, KernelChoice, LocalEntry, LocalKind, LocalSource, Lock,
     LockedKernel, LockedManifest, LockedPackage, Manifest, Modules, Owner, PackageLayer, PackagedKernel, Repository,
-    RunStep, Size, Ssh, Tmp, User,
+    Restart, RunStep, Service, Size, Ssh, Tmp, User,
 };
 use smolvm_render::{Content, FileStep, Recipe, Step};
 
@@ -102,6 +102,16 @@ pub(crate) fn full(distro: Distro) -> LockedManifest {
         },
         RunStep { user: "www-data".to_owned(), secrets: vec!["NPM_TOKEN".to_owned()], ..step("true") },
     ];
+    manifest.services = vec![
+        Service {
+            user: "dev".to_owned(),
+            workdir: "/srv/my $app".to_owned(),
+            env: map(&[("EDITOR", "ed"), ("V", "it's \"$HOME\"\n")]),
+            ..service("app", &["/usr/bin/app", "--name", "it's \"$HOME\" `id` \\\n# ü", ""])
+        },
+        Service { restart: Restart::Always, after_network: true, ..service("web-1.x", &["/usr/bin/web"]) },
+        Service { restart: Restart::Never, ..service("once", &["/usr/bin/once"]) },
+    ];
     manifest.dns = vec!["8.8.8.8".parse().unwrap(), "2001:4860:4860::8888".parse().unwrap()];
     manifest.tmp = Tmp::Tmpfs(Some(512 << 20));
     manifest.repositories = vec![Repository {
@@ -124,6 +134,18 @@ pub(crate) fn user(name: &str, uid: Option<u32>) -> User {
         home: format!("/home/{name}"),
         authorized_keys: Vec::new(),
         password_hash: None,
+    }
+}
+
+pub(crate) fn service(name: &str, command: &[&str]) -> Service {
+    Service {
+        name: name.to_owned(),
+        command: command.iter().map(|&word| word.to_owned()).collect(),
+        user: "root".to_owned(),
+        workdir: "/".to_owned(),
+        env: BTreeMap::new(),
+        restart: Restart::OnFailure,
+        after_network: false,
     }
 }
 

@@ -4,7 +4,10 @@
 
 mod dockerfile;
 mod fixture;
+mod functions;
 mod guest;
 mod plan;
 mod refused;
+mod services;
+mod shell;
 mod snapshots;

@@ -33,7 +33,7 @@ fn an_environment_that_sshd_cannot_express() {
 
 #[test]
 fn control_characters_that_would_break_out_of_their_line() {
-    let changes: [(&str, Change); 13] = [
+    let changes: [(&str, Change); 18] = [
         ("name", |manifest| manifest.name.push_str("\nRUN evil")),
         ("hostname", |manifest| manifest.hostname.push('\n')),
         ("env", |manifest| manifest.env = map(&[("A\nB", "")])),
@@ -48,6 +48,11 @@ fn control_characters_that_would_break_out_of_their_line() {
         ("run[0].workdir", |manifest| manifest.run[0].workdir = "/a\nRUN evil".to_owned()),
         ("run[0].user", |manifest| manifest.run[0].user = "a\nRUN evil".to_owned()),
         ("run[1].secrets", |manifest| manifest.run[1].secrets.push("A,target=/etc/shadow".to_owned())),
+        ("services[0].name", |manifest| manifest.services[0].name = "../app".to_owned()),
+        ("services[0].user", |manifest| manifest.services[0].user.push('\n')),
+        ("services[0].command", |manifest| manifest.services[0].command.push("\0".to_owned())),
+        ("services[0].workdir", |manifest| manifest.services[0].workdir.push('\0')),
+        ("services[0].env", |manifest| manifest.services[0].env = map(&[("A; reboot #", "")])),
         ("files[1].owner", |manifest| manifest.files[1].owner.as_mut().unwrap().user = "a b".to_owned()),
     ];
     for (expected, change) in changes {

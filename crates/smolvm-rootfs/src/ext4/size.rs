@@ -85,7 +85,7 @@ impl Sealed {
 /// The length of the image, and the layout in it.
 pub(super) fn seal(declared: &Declared<'_>, options: &Ext4Options) -> Result<(u64, Sealed), Ext4Error> {
     let asked = match options.size {
-        Ext4Size::Fixed(bytes) => bytes.next_multiple_of(MIB),
+        Ext4Size::Fixed(bytes) => whole(bytes),
         Ext4Size::Auto => automatic_size(declared),
     };
     match try_size(declared, options, asked)? {
@@ -127,7 +127,11 @@ fn without_stunted_group(size: u64, inodes: u64) -> u64 {
     if groups > 1 && begins_flex && stunted { (blocks - in_last) * BLOCK } else { size }
 }
 
-fn automatic_size(declared: &Declared<'_>) -> u64 {
+pub(super) fn whole(bytes: u64) -> u64 {
+    bytes.next_multiple_of(MIB)
+}
+
+pub(super) fn automatic_size(declared: &Declared<'_>) -> u64 {
     let wanted = declared.bytes + declared.bytes / 5 + AUTO_SPARE;
     let inodes = (declared.inodes + declared.inodes / 4 + OWN_INODES + SPARE_INODES) * 256;
     let mut size = 0;

@@ -26,8 +26,11 @@ fn alpine_is_built_booted_and_reached_by_key_and_by_password() {
          ssh: {{password: {{from_env: ROOT_PASSWORD}}}}\nenv: {{EDITOR: vi, GREETING: \"it's me\"}}\n\
          users:\n  - {{name: dev, uid: 1000, groups: [wheel], shell: /bin/sh}}\n\
          files:\n  - {{target: /etc/motd, content: \"welcome\\n\"}}\n  \
-           - {{target: /opt/tool, content: \"#!/bin/sh\\n\", mode: \"0750\", owner: \"dev:dev\"}}\n\
-         run:\n  - {{command: \"id -un > who\", user: dev, workdir: /home/dev, env: {{X: y}}}}\n",
+           - {{target: /opt/tool, content: \"#!/bin/sh\\n\", mode: \"0750\", owner: \"dev:dev\"}}\n  \
+           - {{target: /opt/witness, content: \"#!/bin/sh\\nid -un; id -Gn; echo $1 $GREETING $EDITOR $HOME\\nexec sleep 1000\\n\", mode: \"0755\"}}\n\
+         run:\n  - {{command: \"id -un > who\", user: dev, workdir: /home/dev, env: {{X: y}}}}\n\
+         services:\n  - {{name: witness, command: [/opt/witness, \"it's $HOME\"], user: dev, env: {{GREETING: own}}}}\n  \
+           - {{name: broken, command: [/nonexistent]}}\n",
         mirror.address(),
         mirror.key_file(),
     );
@@ -46,6 +49,11 @@ fn alpine_is_built_booted_and_reached_by_key_and_by_password() {
         "grep -q '^ID=alpine' /etc/os-release",
         "test \"$(hostname)\" = alpine-box",
         "test ! -e /.dockerenv",
+        // busybox's own ways to another user and another session.
+        "n=0; until grep -q own /var/log/smolvm/witness.log || [ $n = 100 ]; do sleep 0.1; n=$((n + 1)); done",
+        "test \"$(cat /var/log/smolvm/witness.log)\" = \"$(printf '%s\\n' dev 'dev wheel' \"it's \\$HOME own vi /home/dev\")\"",
+        "grep -q '\"running\"' /run/smolvm/services/witness",
+        "grep -q '\"status\":127' /run/smolvm/services/broken",
         "test -z \"$(ls /etc/apk/keys | grep -v -e alpine-devel -e test@)\"",
     ];
     // Each on its own, so that the one which does not hold is named.

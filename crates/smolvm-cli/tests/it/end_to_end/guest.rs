@@ -3,6 +3,7 @@
 use std::io::{BufRead, BufReader};
 use std::process::{Command, Stdio};
 
+use super::machine::QEMU;
 use super::shared::{Shared, has, needs, shared};
 use crate::support::Ran;
 
@@ -11,11 +12,6 @@ fn bootable() -> Option<&'static Shared> {
     let here = needs("QEMU", has(QEMU)) && needs("ssh", has("ssh"));
     if here { shared() } else { None }
 }
-
-#[cfg(target_arch = "aarch64")]
-const QEMU: &str = "qemu-system-aarch64";
-#[cfg(not(target_arch = "aarch64"))]
-const QEMU: &str = "qemu-system-x86_64";
 
 /// Runs a script in a fresh boot.
 fn in_guest(shared: &Shared, script: &str) -> Ran {
