@@ -179,16 +179,16 @@ fn choose(
         None => Vec::new(),
     };
 
-    let packaged = |modules| {
+    let from_packages = |modules| {
         let foreign_universe = (!foreign.is_empty()).then(|| packages_of(foreign));
         let kernel_universe = foreign_universe.as_ref().unwrap_or(&universe);
         resolve_kernel(kernel_universe, packaged_kernel_release(manifest), modules).map_err(BuildError::build)
     };
     let file = |sha256: &str| KernelFile { sha256: sha256.to_owned() };
     let locked_kernel = match &manifest.kernel {
-        KernelChoice::Distro { modules } => LockedKernel::Distro(packaged(*modules)?),
-        KernelChoice::Auto if release.is_some() => LockedKernel::Distro(packaged(Modules::Chosen)?),
-        KernelChoice::Auto | KernelChoice::Debian => LockedKernel::Debian(packaged(Modules::Chosen)?),
+        KernelChoice::Distro { modules } => LockedKernel::Distro(from_packages(*modules)?),
+        KernelChoice::Auto if release.is_some() => LockedKernel::Distro(from_packages(Modules::Chosen)?),
+        KernelChoice::Auto | KernelChoice::Debian => LockedKernel::Debian(from_packages(Modules::Chosen)?),
         KernelChoice::Smolvm => LockedKernel::Smolvm(file(kernel::published_for_qemu(manifest.arch).sha256)),
         KernelChoice::Url { sha256, .. } => LockedKernel::Url(file(sha256)),
         KernelChoice::Path { sha256, .. } => LockedKernel::Path(file(sha256)),

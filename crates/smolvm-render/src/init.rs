@@ -14,7 +14,6 @@ pub(crate) fn init(locked: &LockedManifest, foundation: &Foundation<'_>) -> Resu
     let values = InitValues {
         busybox: foundation.tools != ImageTools::Apt,
         ssh: manifest.ssh.is_some(),
-        services: !manifest.services.is_empty(),
         supervisor: supervisor(&manifest.services, &foundation.env(&manifest.env))?,
         dns: manifest.dns.iter().map(ToString::to_string).collect(),
         empty_tmp: manifest.tmp == Tmp::Disk,
@@ -28,7 +27,6 @@ struct InitValues {
     /// Whether the tools are busybox's, or unknown: what busybox understands, all others do.
     busybox: bool,
     ssh: bool,
-    services: bool,
     /// The functions that start, watch and stop the services; nothing where there are none.
     supervisor: String,
     dns: Vec<String>,
