@@ -112,7 +112,7 @@ fn first_boot(disk: &Disk, user_key: &Path) {
     logins(&guest, disk, user_key);
     orphans(&guest);
 
-    guest.sh("kill -PWR 1");
+    signal_init(&guest, "PWR");
     let console = guest.wait_for_end();
     let at = |words: &str| console.find(words).unwrap_or_else(|| panic!("{words} is not said:\n{console}"));
     assert!(at("stage=shutdown-start") < at("stage=services-stopped"));
@@ -229,8 +229,13 @@ fn grown_boot(disk: &Disk) {
     assert!(lines.next().is_some_and(|line| line.contains("10.0.2.15/8")), "{seen}");
     let servers = ["nameserver 10.0.2.2", "nameserver 8.8.8.8", "nameserver 8.8.4.4"];
     assert_eq!(lines.collect::<Vec<_>>(), servers);
-    guest.sh("kill -TERM 1");
+    signal_init(&guest, "TERM");
     assert!(!guest.wait_for_end().contains("SMOLVM_FAIL stage=disk"));
+}
+
+/// Signals process 1 when the connection is closed already: the guest may end before ssh has the command's status.
+fn signal_init(guest: &super::machine::Machine<'_>, signal: &str) {
+    guest.sh(&format!("(sleep 1; kill -{signal} 1) </dev/null >/dev/null 2>&1 &"));
 }
 
 /// DHCP, by the image's own client. SIGINT at the end.
@@ -242,7 +247,7 @@ fn guest_network_boot(disk: &Disk) {
     assert!(seen.contains(" 10.0.2.15/24 ") && seen.contains("nameserver 10.0.2.3"), "{seen}");
     assert!(seen.contains(r#""state":"running""#), "{seen}");
     assert!(!guest.console().contains("SMOLVM_FAIL stage=network"), "{}", guest.console());
-    guest.sh("kill -INT 1");
+    signal_init(&guest, "INT");
     guest.wait_for_end();
 }
 
