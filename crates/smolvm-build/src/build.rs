@@ -62,20 +62,24 @@ async fn build_with(
 
 /// What a Smolfile means exactly: by its lock where that answers, else by the archives' indexes, and then the lock is written.
 pub async fn resolve(options: &BuildOptions, events: &Events) -> Result<LockedManifest, BuildError> {
-    let manifest = load(options, events)?;
-    let engine = engine_of(&manifest, options.engine);
-    check_supported(&manifest, engine).map_err(BuildError::input)?;
+    let (manifest, engine) = load_supported(options, events)?;
     let sources = Sources::new(&manifest, options, events)?;
     lock(manifest, engine, options, &sources, events).await
 }
 
 /// Validates a Smolfile, everything that it refers to, and the lock beside it where there is one. Nothing is built or fetched.
 pub fn check(options: &BuildOptions, events: &Events) -> Result<Manifest, BuildError> {
+    let (manifest, engine) = load_supported(options, events)?;
+    resolve::read_lock(&manifest, engine, options, events)?;
+    Ok(manifest)
+}
+
+/// The Smolfile, and the engine that would build it.
+fn load_supported(options: &BuildOptions, events: &Events) -> Result<(Manifest, EngineKind), BuildError> {
     let manifest = load(options, events)?;
     let engine = engine_of(&manifest, options.engine);
     check_supported(&manifest, engine).map_err(BuildError::input)?;
-    resolve::read_lock(&manifest, engine, options, events)?;
-    Ok(manifest)
+    Ok((manifest, engine))
 }
 
 /// Reads and validates a Smolfile.

@@ -103,7 +103,8 @@ fn clean(pattern: &str) -> String {
 
 /// The regular expression of a pattern: `*` and `?` end at a slash, `**` goes over any number of folders, `[…]` and `\` are as usual.
 fn expression(pattern: &str) -> String {
-    let mut text = "^".to_owned();
+    // A name may hold a line break.
+    let mut text = "(?s)^".to_owned();
     let mut letters = pattern.chars().peekable();
     while let Some(letter) = letters.next() {
         match letter {
@@ -170,6 +171,8 @@ mod tests {
             ("node_modules", "a/node_modules", false),
             ("**/node_modules", "a/node_modules/b", true),
             ("a/**", "a/b/c", true),
+            ("a/**", "a/b\nc", true),
+            ("**/.env", "a\nb/.env", true),
             ("a/**/b", "a/b", true),
             ("a/**/b", "a/x/y/b", true),
             ("conf\n!conf/kept", "conf/kept", false),

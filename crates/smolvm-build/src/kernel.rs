@@ -1,5 +1,6 @@
 //! The kernel: out of packages, which are fetched and unpacked beside the image's, with an initrd made of them; or one file.
 
+use std::io::Read as _;
 use std::path::Path;
 
 use sha2::{Digest as _, Sha256};
@@ -8,9 +9,7 @@ use smolvm_fetch::{Mirror, Wanted};
 use smolvm_manifest::{KernelChoice, KernelFile, LockedKernel, Modules, PackagedKernel};
 use smolvm_packages::deb::install::{UnpackJob, Unpacker, Urgency};
 use smolvm_packages::deb::unpack::UnpackLimits;
-use smolvm_packages::kernel::{
-    ARCHIVE, Format, Kernel as UnpackedKernel, ModuleSet, SourceFile, busybox, published_for_qemu,
-};
+use smolvm_packages::kernel::{Format, Kernel as UnpackedKernel, ModuleSet, SourceFile, busybox, published};
 use smolvm_rootfs::RootTree;
 use tokio::task::spawn_blocking;
 
@@ -42,8 +41,8 @@ pub(crate) async fn prepare(job: &Job, options: &BuildOptions) -> Result<Kernel,
             match &job.locked.lock.kernel {
                 LockedKernel::Distro(kernel) | LockedKernel::Debian(kernel) => from_packages(job, kernel).await,
                 LockedKernel::Smolvm(file) => {
-                    let path = published_for_qemu(job.locked.manifest.arch).file;
-                    from_address(job, file, path, job.mirrors.of(ARCHIVE)).await
+                    let path = published::for_qemu(job.locked.manifest.arch).file;
+                    from_address(job, file, path, job.mirrors.of(published::ARCHIVE)).await
                 }
                 LockedKernel::Url(file) => {
                     let KernelChoice::Url { url, .. } = &job.locked.manifest.kernel else { return Err(stale()) };
@@ -67,44 +66,48 @@ fn stale() -> BuildError {
 /// One file, checked against its digest before anything looks at it.
 async fn from_address(job: &Job, file: &KernelFile, path: &str, mirrors: &[Mirror]) -> Result<Kernel, BuildError> {
     let wanted = Wanted::new("the kernel", path, None, &file.sha256).map_err(BuildError::input)?;
-    let fetched = job.fetcher.fetch(&wanted, mirrors).await?;
-    read(job, fetched.path()).await
+    let mut fetched = job.fetcher.fetch(&wanted, mirrors).await?;
+    let image = spawn_blocking(move || {
+        let mut bytes = Vec::new();
+        // From the handle that was hashed, not from the path.
+        fetched.read_to_end(&mut bytes).map(|_| bytes)
+    });
+    let image = image.await.map_err(BuildError::panicked)?;
+    of_one_file(job, image.map_err(|error| reading("the fetched kernel", error))?)
 }
 
 /// A file of this machine. It was digested when the Smolfile was read; another one by now is not what the key says.
 async fn from_file(job: &Job, file: &KernelFile, path: &Path) -> Result<Kernel, BuildError> {
-    let kernel = read(job, path).await?;
-    let sha256 = hex::encode(Sha256::digest(&kernel.image));
-    if sha256 == file.sha256 {
-        return Ok(kernel);
+    let shown = format!("the kernel `{}`", path.display());
+    let image = tokio::fs::read(path).await.map_err(|error| reading(&shown, error))?;
+    if hex::encode(Sha256::digest(&image)) == file.sha256 {
+        return of_one_file(job, image);
     }
-    let message = format!("the kernel `{}` was changed while the image was being built", path.display());
-    let help = Some("build again when nothing writes to it any more".to_owned());
-    Err(BuildError::input(job.locked.manifest.document.error(
-        "/kernel/path",
-        message,
-        help,
-        "smolvm::build::kernel_changed",
-    )))
+    let message = format!("{shown} was changed while the image was being built");
+    let help = "build again when nothing writes to it any more";
+    Err(refused(job, "/kernel/path", message, help, "smolvm::build::kernel_changed"))
 }
 
-async fn read(job: &Job, path: &Path) -> Result<Kernel, BuildError> {
-    let image = tokio::fs::read(path).await.map_err(|error| reading(error, path))?;
-    let manifest = &job.locked.manifest;
-    let problem = match Format::of(&image) {
-        Some(format) if format.arch() == manifest.arch => return Ok(Kernel { image, initrd: None, modules: None }),
-        Some(format) => format!("this kernel is for {}, and the image is for {}", format.arch(), manifest.arch),
+fn of_one_file(job: &Job, image: Vec<u8>) -> Result<Kernel, BuildError> {
+    let wanted = job.locked.manifest.arch;
+    let problem = match Format::of(&image).map(Format::arch) {
+        Some(arch) if arch == wanted => return Ok(Kernel { image, initrd: None, modules: None }),
+        Some(arch) => format!("this kernel is for {arch}, and the image is for {wanted}"),
         None => {
             "this file is no kernel: it is neither an ELF vmlinux nor a bzImage nor an Image of 64-bit ARM".to_owned()
         }
     };
     let help = "name a kernel for the image's architecture, uncompressed (`vmlinux`, `Image`) or a bzImage, with what it needs built in";
-    let code = "smolvm::build::kernel_format";
-    Err(BuildError::input(manifest.document.error("/kernel", problem, Some(help.to_owned()), code)))
+    Err(refused(job, "/kernel", problem, help, "smolvm::build::kernel_format"))
 }
 
-fn reading(error: std::io::Error, path: &Path) -> BuildError {
-    BuildError::host(IoFailure { doing: format!("reading the kernel `{}`", path.display()), error, help: None })
+fn refused(job: &Job, pointer: &str, message: String, help: &str, code: &'static str) -> BuildError {
+    BuildError::input(job.locked.manifest.document.error(pointer, message, Some(help.to_owned()), code))
+}
+
+fn reading(what: &str, error: std::io::Error) -> BuildError {
+    let help = Some("make it readable, and build again".to_owned());
+    BuildError::host(IoFailure { doing: format!("reading {what}"), error, help })
 }
 
 /// Kernel and busybox are unpacked apart from the image's packages: one package may be in both.
@@ -148,7 +151,7 @@ fn assemble(
     let unpacked = UnpackedKernel::find(kernel_files).map_err(BuildError::build)?;
     let busybox = busybox(busybox_files).map_err(BuildError::build)?;
     let initrd = unpacked.initrd(&busybox, epoch).map_err(BuildError::build)?;
-    let image = std::fs::read(unpacked.image()).map_err(|error| reading(error, unpacked.image()))?;
+    let image = std::fs::read(unpacked.image()).map_err(|error| reading("the unpacked kernel", error))?;
     Ok(Kernel { image, initrd: Some(initrd), modules: Some(ImageModules { of: unpacked, set, epoch }) })
 }
 

@@ -10,7 +10,7 @@ use smolvm_packages::deb::kernel_choice::resolve_kernel;
 use smolvm_packages::deb::release::{Release, release};
 use smolvm_packages::deb::resolve::{Request, Unsatisfiable, locked, resolve};
 use smolvm_packages::deb::universe::Universe;
-use smolvm_packages::kernel;
+use smolvm_packages::kernel::published;
 use thiserror::Error;
 use tokio::task::spawn_blocking;
 
@@ -185,24 +185,16 @@ fn choose(
         resolve_kernel(kernel_universe, packaged_kernel_release(manifest), modules).map_err(BuildError::build)
     };
     let file = |sha256: &str| KernelFile { sha256: sha256.to_owned() };
-    let locked_kernel = match &manifest.kernel {
+    let kernel = match &manifest.kernel {
         KernelChoice::Distro { modules } => LockedKernel::Distro(from_packages(*modules)?),
         KernelChoice::Auto if release.is_some() => LockedKernel::Distro(from_packages(Modules::Chosen)?),
         KernelChoice::Auto | KernelChoice::Debian => LockedKernel::Debian(from_packages(Modules::Chosen)?),
-        KernelChoice::Smolvm => LockedKernel::Smolvm(file(kernel::published_for_qemu(manifest.arch).sha256)),
+        KernelChoice::Smolvm => LockedKernel::Smolvm(file(published::for_qemu(manifest.arch).sha256)),
         KernelChoice::Url { sha256, .. } => LockedKernel::Url(file(sha256)),
         KernelChoice::Path { sha256, .. } => LockedKernel::Path(file(sha256)),
     };
     let base_image = base_image.map(|seen| seen.image);
-    Ok(Lock {
-        version: Lock::VERSION,
-        question: question(manifest),
-        epoch,
-        indexes,
-        packages,
-        kernel: locked_kernel,
-        base_image,
-    })
+    Ok(Lock { version: Lock::VERSION, question: question(manifest), epoch, indexes, packages, kernel, base_image })
 }
 
 /// The problems of a set that cannot be, each at the line that asks for it.
@@ -247,17 +239,16 @@ pub(crate) fn mirrors(manifest: &Manifest, options: &BuildOptions) -> Result<Mir
             release.suites.iter().filter(|suite| suite.archive == archive).map(|suite| suite.suite).collect()
         })
         .collect();
-    let built_in: Vec<BuiltInArchive<'_>> = releases
+    let mut built_in: Vec<BuiltInArchive<'_>> = releases
         .iter()
         .flat_map(|release| release.archives)
         .zip(&suites)
         .filter(|(archive, _)| !is_replaced(archive.name, &manifest.repositories))
         .map(|(archive, suites)| BuiltInArchive { name: archive.name, suites, url: archive.address(manifest.arch) })
         .collect();
-    let published = (manifest.kernel == KernelChoice::Smolvm).then_some(kernel::ARCHIVE);
-    let built_in =
-        built_in.into_iter().chain(published.map(|name| BuiltInArchive { name, suites: &[], url: kernel::ADDRESS }));
-    let built_in: Vec<BuiltInArchive<'_>> = built_in.collect();
+    if manifest.kernel == KernelChoice::Smolvm {
+        built_in.push(BuiltInArchive { name: published::ARCHIVE, suites: &[], url: published::ADDRESS });
+    }
     let variable = |name: &str| host.variable(name).map(|value| value.to_string_lossy().into_owned());
     let apt_sources: Vec<_> = releases.iter().flat_map(|release| Host::apt_sources(release.family())).collect();
     Mirrors::collect(&MirrorInputs {
@@ -300,4 +291,31 @@ fn packaged_kernel_release(manifest: &Manifest) -> &'static Release {
     let own = release_of(manifest)
         .filter(|base| manifest.kernel != KernelChoice::Debian || base.family() == smolvm_manifest::Family::Debian);
     own.or_else(|| release(DEBIAN_KERNEL)).expect("Debian's releases are in the table")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+    use std::time::SystemTime;
+
+    use smolvm_manifest::load;
+
+    use super::*;
+    use crate::surroundings::HostSurroundings;
+
+    /// By its table and addresses alone: nobody could serve what has the published digest.
+    #[test]
+    fn the_published_kernel_is_locked_by_its_digest_and_sought_at_ones_own_mirror_first() {
+        let own = ("SMOLVM_MIRROR_SMOLVM_KERNEL".into(), "http://127.0.0.1:9/kernels".into());
+        let host = Host::new([own], SystemTime::UNIX_EPOCH);
+        let surroundings = HostSurroundings::of(Path::new("Smolfile.yaml"), &host);
+        let smolfile = "base: {image: tool}\narch: amd64\nssh: false\nkernel: smolvm\n";
+        let manifest = load("Smolfile.yaml", smolfile, &surroundings).unwrap().manifest;
+        let lock = choose(&manifest, None, Vec::new(), Vec::new(), None).unwrap();
+        let published = published::for_qemu(manifest.arch);
+        assert_eq!(lock.kernel, LockedKernel::Smolvm(KernelFile { sha256: published.sha256.to_owned() }));
+        let found = mirrors(&manifest, &BuildOptions::new("Smolfile.yaml", host)).unwrap();
+        let places: Vec<String> = found.of(published::ARCHIVE).iter().map(|mirror| mirror.address().plain()).collect();
+        assert_eq!(places, ["http://127.0.0.1:9/kernels", published::ADDRESS]);
+    }
 }

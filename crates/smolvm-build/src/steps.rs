@@ -82,7 +82,7 @@ pub(crate) fn failure(error: EngineError, manifest: &Manifest) -> BuildError {
 
 #[cfg(test)]
 mod tests {
-    use smolvm_engine::{AccountError, EditError, FileError};
+    use smolvm_engine::{AccountError, DockerError, EditError, FileError};
     use smolvm_manifest::load;
 
     use super::*;
@@ -98,17 +98,25 @@ mod tests {
         let surroundings = HostSurroundings::of(std::path::Path::new("Smolfile.yaml"), &host);
         let manifest = load("Smolfile.yaml", SMOLFILE, &surroundings).unwrap().manifest;
         let user = || "docker".to_owned();
-        let errors: [(EditError, &str, &str); 4] = [
-            (AccountError::GroupExists { user: user(), gid: 101 }.into(), "group_exists", "docker"),
-            (AccountError::UserExists { user: user(), uid: 101 }.into(), "user_exists", "docker"),
-            (AccountError::NoSuchGroup { user: user(), group: "kvm".to_owned() }.into(), "no_such_group", "[kvm]"),
-            (FileError::TargetIsFolder { target: "/etc/ssl".to_owned() }.into(), "target_is_folder", "/etc/ssl"),
+        let edit = |error: EditError| EngineError::from(error);
+        let group = || "kvm".to_owned();
+        let account = |error: AccountError| edit(error.into());
+        let errors = [
+            (account(AccountError::GroupExists { user: user(), gid: 101 }), "engine::group_exists", "docker"),
+            (account(AccountError::UserExists { user: user(), uid: 101 }), "engine::user_exists", "docker"),
+            (account(AccountError::NoSuchGroup { user: user(), group: group() }), "engine::no_such_group", "[kvm]"),
+            (
+                edit(FileError::TargetIsFolder { target: "/etc/ssl".to_owned() }.into()),
+                "engine::target_is_folder",
+                "/etc/ssl",
+            ),
+            (DockerError::BaseNotFound { reference: user() }.into(), "docker::base_not_found", "debian:bookworm"),
         ];
         for (error, code, place) in errors {
-            let failure = failure(error.into(), &manifest);
+            let failure = failure(error, &manifest);
             assert_eq!(failure.class(), FailureClass::Input);
             let told = failure.diagnostic();
-            assert_eq!(told.code().unwrap().to_string(), format!("smolvm::engine::{code}"));
+            assert_eq!(told.code().unwrap().to_string(), format!("smolvm::{code}"));
             assert!(told.help().is_some());
             let label = told.labels().unwrap().next().unwrap();
             assert_eq!(&SMOLFILE[label.offset()..label.offset() + label.len()], place);

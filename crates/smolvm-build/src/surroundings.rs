@@ -1,5 +1,6 @@
 //! The real world around a Smolfile: its folder, the home folder, the environment.
 
+use std::cell::OnceCell;
 use std::ffi::OsString;
 use std::io;
 use std::path::{Component, Path, PathBuf};
@@ -15,6 +16,8 @@ use crate::ignore::Ignored;
 pub(crate) struct HostSurroundings<'a> {
     folder: PathBuf,
     host: &'a Host,
+    /// Read for the first source.
+    ignored: OnceCell<Ignored>,
 }
 
 impl<'a> HostSurroundings<'a> {
@@ -23,7 +26,16 @@ impl<'a> HostSurroundings<'a> {
             Some(parent) if parent != Path::new("") => parent.to_owned(),
             _ => PathBuf::from("."),
         };
-        Self { folder, host }
+        Self { folder, host, ignored: OnceCell::new() }
+    }
+}
+
+impl HostSurroundings<'_> {
+    fn ignored(&self) -> Result<&Ignored, LocalSourceError> {
+        match self.ignored.get() {
+            Some(ignored) => Ok(ignored),
+            None => Ignored::of(&self.folder).map(|read| self.ignored.get_or_init(|| read)),
+        }
     }
 }
 
@@ -45,7 +57,7 @@ impl Surroundings for HostSurroundings<'_> {
         if !root.starts_with(self.folder.canonicalize().map_err(unreadable)?) {
             return Err(LocalSourceError::Outside);
         }
-        let entries = kept_entries(&root, path, &Ignored::of(&self.folder)?)?;
+        let entries = kept_entries(&root, path, self.ignored()?)?;
         Ok(LocalSource { root, entries })
     }
 
@@ -74,21 +86,20 @@ fn kept_entries(root: &Path, shown: &Path, ignored: &Ignored) -> Result<Vec<Loca
     };
     let mut entries: Vec<LocalEntry> = Vec::new();
     // Folders that are left out themselves, of which something may stay: the outermost first.
-    let mut waiting: Vec<walkdir::Result<DirEntry>> = Vec::new();
+    let mut waiting: Vec<DirEntry> = Vec::new();
     let mut walk = WalkDir::new(root).sort_by_file_name().into_iter();
     while let Some(entry) = walk.next() {
-        let Ok(node) = &entry else {
-            entries.push(local_entry(root, shown, entry)?);
-            continue;
-        };
-        waiting.retain(|folder| folder.as_ref().is_ok_and(|folder| node.path().starts_with(folder.path())));
-        let path = from_the_top(node.path().strip_prefix(root).expect("a walk stays below its root"));
+        let entry = entry.map_err(|error| {
+            let path = error.path().and_then(|path| path.strip_prefix(root).ok()).unwrap_or(Path::new(""));
+            LocalSourceError::Unreadable { path: shown.join(path).display().to_string(), reason: error.into() }
+        })?;
+        waiting.retain(|folder| entry.path().starts_with(folder.path()));
+        let path = from_the_top(entry.path().strip_prefix(root).expect("a walk stays below its root"));
         if ignored.leaves_out(&path).is_none() {
-            for folder in waiting.drain(..) {
-                entries.push(local_entry(root, shown, folder)?);
+            for kept in waiting.drain(..).chain([entry]) {
+                entries.push(local_entry(root, shown, &kept)?);
             }
-            entries.push(local_entry(root, shown, entry)?);
-        } else if node.file_type().is_dir() {
+        } else if entry.file_type().is_dir() {
             if ignored.may_take_back_below(&path) {
                 waiting.push(entry);
             } else {
@@ -103,11 +114,7 @@ fn kept_entries(root: &Path, shown: &Path, ignored: &Ignored) -> Result<Vec<Loca
 }
 
 /// One node of a walk; `shown` is the source as the Smolfile has it.
-fn local_entry(root: &Path, shown: &Path, entry: walkdir::Result<DirEntry>) -> Result<LocalEntry, LocalSourceError> {
-    let entry = entry.map_err(|error| {
-        let path = error.path().and_then(|path| path.strip_prefix(root).ok()).unwrap_or(Path::new(""));
-        LocalSourceError::Unreadable { path: shown.join(path).display().to_string(), reason: error.into() }
-    })?;
+fn local_entry(root: &Path, shown: &Path, entry: &DirEntry) -> Result<LocalEntry, LocalSourceError> {
     let relative = entry.path().strip_prefix(root).expect("a walk stays below its root");
     let named = || {
         if relative == Path::new("") { shown.to_owned() } else { shown.join(relative) }.to_string_lossy().into_owned()
@@ -190,7 +197,10 @@ mod tests {
         // Nobody may read it, nor is it of a kind that can be copied: it is not looked at.
         rustix::fs::mkfifoat(rustix::fs::CWD, app.join("node_modules/pipe"), rustix::fs::Mode::empty()).unwrap();
         let host = Host::new([], SystemTime::UNIX_EPOCH);
-        let surroundings = HostSurroundings::of(&folder.path().join("Smolfile.yaml"), &host);
+        let source = |path: &str| {
+            let surroundings = HostSurroundings::of(&folder.path().join("Smolfile.yaml"), &host);
+            surroundings.local_source(Path::new(path))
+        };
         let rules = "**/node_modules\n**/.env\napp/logs\n!app/logs/keep\n";
         let expected = [
             "/",
@@ -203,18 +213,17 @@ mod tests {
         ];
         fs_err::write(folder.path().join(".dockerignore"), rules).unwrap();
         for path in ["app", "./app/", "app/."] {
-            assert_eq!(listing(&surroundings.local_source(Path::new(path)).unwrap()), expected, "{path}");
+            assert_eq!(listing(&source(path).unwrap()), expected, "{path}");
         }
 
         // The file of our own counts alone.
         fs_err::write(folder.path().join(".smolignore"), "app/*\n!app/src\napp/src/l*\n").unwrap();
-        let source = surroundings.local_source(Path::new("app")).unwrap();
-        assert_eq!(listing(&source), ["/", "src/", "src/.env 6 false", "src/main.js 6 true"]);
-        let error = surroundings.local_source(Path::new("app/src/link")).unwrap_err();
+        assert_eq!(listing(&source("app").unwrap()), ["/", "src/", "src/.env 6 false", "src/main.js 6 true"]);
+        let error = source("app/src/link").unwrap_err();
         assert!(matches!(error, LocalSourceError::Ignored { file: ".smolignore", line: 3 }), "{error}");
 
         fs_err::write(folder.path().join(".smolignore"), "[").unwrap();
-        let error = surroundings.local_source(Path::new("app")).unwrap_err();
+        let error = source("app").unwrap_err();
         assert!(matches!(error, LocalSourceError::IgnoreFile { line: 1, .. }), "{error}");
     }
 

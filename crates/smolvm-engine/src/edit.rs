@@ -87,7 +87,7 @@ impl Editor {
         let mut accounts = Accounts::read(tree)?;
         let (uid, gid) = accounts.add(user)?;
         accounts.write(tree, self.epoch)?;
-        sub_ids::grant(tree, &user.name, uid, self.epoch)?;
+        sub_ids::grant(tree, &user.name, self.epoch)?;
         let home = tree.place(&user.home)?;
         if tree.get(&home).is_some() {
             return Ok(());

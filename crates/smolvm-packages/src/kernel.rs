@@ -8,7 +8,7 @@ mod format;
 mod index;
 mod initrd;
 mod modinfo;
-mod published;
+pub mod published;
 mod source;
 #[cfg(test)]
 mod tests;
@@ -22,7 +22,6 @@ use smolvm_rootfs::RootTree;
 
 pub use self::error::KernelError;
 pub use self::format::Format;
-pub use self::published::{ADDRESS, ARCHIVE, LINUX_VERSION, PublishedKernel, published_for_qemu};
 pub use self::source::{SourceFile, busybox};
 
 use self::closure::Closure;

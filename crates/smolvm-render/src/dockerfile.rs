@@ -1,5 +1,7 @@
 //! The steps in Docker's spelling.
 
+use std::collections::BTreeSet;
+
 use serde::Serialize;
 use smolvm_manifest::{
     Distro, ImageTools, LocalKind, LockedManifest, LockedPackage, Manifest, PackageRequest, RunStep, User,
@@ -119,9 +121,12 @@ impl CopyLine {
 }
 
 fn folders_of_owned(files: &[CopyLine]) -> Option<String> {
-    let parent = |file: &CopyLine| file.to.trim_end_matches('/').rsplit_once('/').map(|(folder, _)| shell(folder));
-    let folders: Vec<String> = files.iter().filter(|file| file.owner.is_some()).filter_map(parent).collect();
-    (!folders.is_empty()).then(|| format!("mkdir -p -- {}", folders.join(" ")))
+    let owned = files.iter().filter(|file| file.owner.is_some());
+    let folders = owned.filter_map(|file| Some(file.to.trim_end_matches('/').rsplit_once('/')?.0));
+    // The root folder is there.
+    let folders: BTreeSet<&str> = folders.filter(|folder| !folder.is_empty()).collect();
+    let words: Vec<String> = folders.into_iter().map(shell).collect();
+    (!words.is_empty()).then(|| format!("mkdir -p -- {}", words.join(" ")))
 }
 
 /// One run step.

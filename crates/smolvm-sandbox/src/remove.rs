@@ -12,7 +12,7 @@ use crate::host::{self, Identity};
 use crate::session::{Session, files, open_folder};
 
 /// How many files are removed at the same time. A file system may wait for its disk with each one whose content has got there: one
-/// after the other, the 12,000 of a small image took 5 to 15 s on such a machine; 16 at a time, less than one.
+/// after the other, the 12,000 of a small image took 5 to 15 s on such a machine; 16 at a time, about one.
 const THREADS: usize = 16;
 
 /// Removes a scratch folder, parts of it that belong to sub-ids included. Nothing there is no error.

@@ -1,4 +1,4 @@
-//! Kernels that are one file: from an address, of this machine, and SmolVM's.
+//! Kernels that are one file: from an address, and of this machine.
 
 use std::sync::LazyLock;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -77,17 +77,6 @@ fn a_kernel_of_another_kind_is_refused() {
         fs_err::write(project.path().join("../kernel"), &bytes).unwrap();
         assert_fails(reason, &impatient(&project), FailureClass::Input, &[reason]);
     }
-}
-
-#[test]
-fn the_published_kernel_is_asked_for_by_its_name_and_checked() {
-    let (small, folder) = (small(), tempfile::tempdir().unwrap());
-    fs_err::write(folder.path().join("vmlinux-amd64.image"), kernel()).unwrap();
-    let mirror = Mirror::start(folder.path());
-    let project = project(&small, "smolvm").with("SMOLVM_MIRROR_SMOLVM_KERNEL", mirror.address());
-    // The public address comes after it; nobody can be reached there from a test.
-    let words = ["the kernel", "vmlinux-amd64.image", mirror.address(), "is not what was expected"];
-    assert_fails("published", &impatient(&project), FailureClass::Build, &words);
 }
 
 #[test]

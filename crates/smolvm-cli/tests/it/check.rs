@@ -1,7 +1,7 @@
 //! `smolvm check`.
 
 use crate::snapshot;
-use crate::support::{project, regex_of, run};
+use crate::support::{project, ran, regex_of, run, smolvm};
 
 #[test]
 fn a_good_file() {
@@ -167,4 +167,13 @@ fn a_very_long_line() {
     "#);
     let data = run(&folder, ["check", "--json"]).expect_code(2).envelope();
     assert_eq!(data["error"]["mistakes"][0]["column"], 5_026, "{data}");
+}
+
+/// As a service manager starts it.
+#[test]
+fn without_home_the_accounts_own_is_meant() {
+    let (_scratch, folder) = project("base: debian:bookworm\nssh: {authorized_keys: [~/no-such-key.pub]}\n");
+    let checked = ran(smolvm(&folder).arg("check").env_remove("HOME")).expect_code(2);
+    let stderr = checked.stderr;
+    assert!(stderr.contains("no-such-key.pub") && !stderr.contains("home folder"), "{stderr}");
 }

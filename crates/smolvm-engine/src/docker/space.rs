@@ -84,7 +84,7 @@ impl DiskUsage {
 async fn disk_usage(address: &Address) -> io::Result<DiskUsage> {
     let answer = match address {
         Address::Socket(path) => get(UnixStream::connect(path).await?).await?,
-        Address::Tcp(host) => get(TcpStream::connect(host.trim_start_matches("tcp://")).await?).await?,
+        Address::Tcp(host) => get(TcpStream::connect(host).await?).await?,
     };
     let body = answer.windows(4).position(|window| window == b"\r\n\r\n").map(|at| &answer[at + 4..]);
     serde_json::from_slice(body.unwrap_or_default()).map_err(io::Error::other)

@@ -1,4 +1,4 @@
-//! The universal kernel that the SmolVM project publishes: no modules, no initrd, one file for each architecture and format.
+//! The universal kernel that the SmolVM project publishes, Linux 6.12.85: no modules, no initrd, one file for each architecture and format.
 
 use smolvm_manifest::Arch;
 
@@ -8,8 +8,6 @@ use super::format::Format;
 pub const ARCHIVE: &str = "smolvm-kernel";
 /// Where its files are: the release `images-2026.06.30.0` of the SmolVM project.
 pub const ADDRESS: &str = "https://github.com/CelestoAI/SmolVM/releases/download/images-2026.06.30.0";
-/// The kernel's own version.
-pub const LINUX_VERSION: &str = "6.12.85";
 
 /// One file of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -53,7 +51,7 @@ static TABLE: [PublishedKernel; 4] = [
 ];
 
 /// The file that QEMU boots on this architecture.
-pub fn published_for_qemu(arch: Arch) -> &'static PublishedKernel {
+pub fn for_qemu(arch: Arch) -> &'static PublishedKernel {
     let [_, amd64, _, arm64] = &TABLE;
     match arch {
         Arch::Amd64 => amd64,
@@ -68,7 +66,7 @@ mod tests {
     #[test]
     fn every_architecture_has_both_formats_and_its_own_digests() {
         for arch in Arch::ALL {
-            let kernel = published_for_qemu(arch);
+            let kernel = for_qemu(arch);
             assert_eq!((kernel.arch, kernel.format.arch()), (arch, arch));
             assert!(!matches!(kernel.format, Format::Elf(_)));
             assert!(TABLE.iter().any(|kernel| kernel.format == Format::Elf(arch)));

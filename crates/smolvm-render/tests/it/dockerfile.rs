@@ -77,3 +77,26 @@ fn packages_are_pinned_as_the_lock_has_them() {
         assert!(text.contains(&format!(" {pin} ")), "{pin}: {text}");
     }
 }
+
+/// `COPY --chown` would give the folders that it makes to the file's owner.
+#[test]
+fn folders_of_files_with_an_owner_are_made_first_and_the_root_folder_is_there() {
+    let mut locked = full(Distro::DebianBookworm);
+    let owner = locked.manifest.files.iter().find_map(|file| file.owner.clone());
+    let file = |target: &str, owner: Option<smolvm_manifest::Owner>| smolvm_manifest::FileEntry {
+        target: target.to_owned(),
+        content: smolvm_manifest::FileContent::Inline("x".to_owned()),
+        mode: Some(0o644),
+        owner,
+    };
+    let mut folders = |files: Vec<smolvm_manifest::FileEntry>| {
+        locked.manifest.files = files;
+        let text = render(&locked).unwrap().dockerfile;
+        text.lines().find(|line| line.contains("mkdir -p")).map(str::to_owned)
+    };
+    assert!(owner.is_some());
+    assert_eq!(folders(vec![file("/tool", owner.clone()), file("/opt/nobodys", None)]), None);
+    let several = vec![file("/b c/x", owner.clone()), file("/a/x", owner.clone()), file("/a/y", owner)];
+    let made = r#"RUN ["/bin/sh", "-ec", "mkdir -p -- /a '/b c'"]"#;
+    assert_eq!(folders(several).as_deref(), Some(made));
+}
