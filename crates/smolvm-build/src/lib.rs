@@ -17,6 +17,7 @@ mod resolve;
 mod steps;
 mod surroundings;
 mod unsupported;
+mod vm_image;
 mod work;
 
 pub use build::{build, check, load, resolve};
@@ -26,3 +27,4 @@ pub use options::{BuildOptions, BuiltImage, BuiltLayer, EngineChoice};
 pub use prune::{Pruned, prune};
 pub use smolvm_engine::{Event, Events, Stage};
 pub use smolvm_fetch::{Retries, Timeouts};
+pub use vm_image::vm_image;

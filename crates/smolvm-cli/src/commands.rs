@@ -108,6 +108,24 @@ impl Store {
     }
 }
 
+/// Of a guest.
+#[derive(Debug, Args)]
+struct Hardware {
+    /// The guest's memory in MiB
+    #[arg(long, value_name = "MIB", default_value_t = 1024, value_parser = clap::value_parser!(u32).range(64..))]
+    memory: u32,
+
+    /// The guest's processors
+    #[arg(long, value_name = "COUNT", default_value_t = 2, value_parser = clap::value_parser!(u32).range(1..=64))]
+    cpus: u32,
+}
+
+impl From<&Hardware> for smolvm_vm::Hardware {
+    fn from(hardware: &Hardware) -> Self {
+        Self { memory_mib: hardware.memory, cpus: hardware.cpus }
+    }
+}
+
 /// What a build of this manifest is told, with everything at its usual place.
 fn options(smolfile: &Smolfile) -> BuildOptions {
     BuildOptions::new(&smolfile.file, host())

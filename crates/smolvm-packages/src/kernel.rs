@@ -1,5 +1,5 @@
 //! A distribution's kernel package as what a VM boots: the kernel, a small initrd that finds the root disk, and the modules that go into
-//! the image.
+//! the image. Kernels that are one file: their formats, the published one, the ELF in a bzImage.
 
 mod closure;
 mod depmod;
@@ -12,6 +12,7 @@ pub mod published;
 mod source;
 #[cfg(test)]
 mod tests;
+mod vmlinux;
 mod wanted;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -23,6 +24,7 @@ use smolvm_rootfs::RootTree;
 pub use self::error::KernelError;
 pub use self::format::Format;
 pub use self::source::{SourceFile, busybox};
+pub use self::vmlinux::vmlinux;
 
 use self::closure::Closure;
 use self::modinfo::ModuleInfo;

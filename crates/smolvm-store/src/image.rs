@@ -4,9 +4,13 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use crate::durable::write_file;
 use crate::lock::Locked;
 use crate::record::{BlobRecord, ImageRecord, hash};
 use smolvm_manifest::BuildKey;
+
+/// The file of [`Store::keep_unpacked_kernel`](crate::Store::keep_unpacked_kernel).
+const UNPACKED_KERNEL: &str = "vmlinux";
 
 /// A whole image, which nobody can remove for as long as this or a clone of it lives.
 #[derive(Debug, Clone)]
@@ -64,6 +68,16 @@ impl Image {
     /// The root file system. It must never be written to: a VM gets a snapshot or a copy.
     pub fn rootfs(&self) -> PathBuf {
         self.folder.join(&self.record.rootfs.file)
+    }
+
+    /// Keeps the kernel in another form beside the image's own files. One that is there is compared, not trusted: it is no part of what was
+    /// built, and no record speaks of it.
+    pub(crate) fn keep_unpacked_kernel(&self, content: &[u8]) -> io::Result<PathBuf> {
+        let path = self.folder.join(UNPACKED_KERNEL);
+        if !std::fs::read(&path).is_ok_and(|found| found == content) {
+            write_file(&path, content, 0o444)?;
+        }
+        Ok(path)
     }
 
     /// Takes the lease of an image and looks whether it is whole, by the sizes of its files.

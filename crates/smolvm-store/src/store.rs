@@ -152,6 +152,11 @@ impl Store {
         image.verify().map_err(|error| self.error(error))
     }
 
+    /// Keeps an image's kernel, unpacked, beside its files, and says where: for virtual machines that do not boot the kernel as it was built in.
+    pub fn keep_unpacked_kernel(&self, image: &Image, kernel: &[u8]) -> Result<PathBuf, StoreError> {
+        image.keep_unpacked_kernel(kernel).map_err(|error| self.error(error))
+    }
+
     /// What a name, a key, or the beginning of a key means, whole or not.
     pub(crate) fn resolve(&self, asked: &str) -> Result<Resolved, StoreError> {
         if let Some(named) = self.names.get(asked).map_err(|error| self.error(error))? {

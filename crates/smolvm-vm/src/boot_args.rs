@@ -1,5 +1,7 @@
 //! The kernel command line that each VMM needs.
 
+use std::fmt;
+
 use smolvm_manifest::Arch;
 
 /// A virtual machine monitor.
@@ -11,11 +13,26 @@ pub enum Vmm {
     Qemu,
     /// Cloud Hypervisor.
     CloudHypervisor,
+    /// libkrun.
+    Libkrun,
+}
+
+impl fmt::Display for Vmm {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Firecracker => "Firecracker",
+            Self::Qemu => "QEMU",
+            Self::CloudHypervisor => "Cloud Hypervisor",
+            Self::Libkrun => "libkrun",
+        })
+    }
 }
 
 /// The words of the kernel command line, with those of the Smolfile's `boot.args` at the end.
 pub fn boot_args(vmm: Vmm, arch: Arch, extra: &[String]) -> String {
     let console = match (vmm, arch) {
+        // libkrun's console is virtio's.
+        (Vmm::Libkrun, _) => "console=hvc0",
         // Firecracker has a 16550 on both; the others have a PL011 on ARM.
         (Vmm::Firecracker, _) | (_, Arch::Amd64) => "console=ttyS0",
         (Vmm::Qemu | Vmm::CloudHypervisor, Arch::Arm64) => "console=ttyAMA0",
@@ -42,6 +59,8 @@ mod tests {
             (Vmm::Qemu, Arch::Arm64, "console=ttyAMA0 reboot=k panic=1 root=/dev/vda rw init=/init"),
             (Vmm::CloudHypervisor, Arch::Amd64, "console=ttyS0 reboot=k panic=1 root=/dev/vda rw init=/init"),
             (Vmm::CloudHypervisor, Arch::Arm64, "console=ttyAMA0 reboot=k panic=1 root=/dev/vda rw init=/init"),
+            (Vmm::Libkrun, Arch::Amd64, "console=hvc0 reboot=k panic=1 root=/dev/vda rw init=/init"),
+            (Vmm::Libkrun, Arch::Arm64, "console=hvc0 reboot=k panic=1 root=/dev/vda rw init=/init"),
         ];
         for (vmm, arch, expected) in cases {
             assert_eq!(boot_args(vmm, arch, &[]), expected, "{vmm:?} {arch}");

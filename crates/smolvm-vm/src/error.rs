@@ -7,24 +7,142 @@ use std::{fmt, io};
 use miette::Diagnostic;
 use thiserror::Error;
 
+use crate::boot_args::Vmm;
+
 /// Why an image did not run.
 #[derive(Debug, Error, Diagnostic)]
 pub enum VmError {
-    /// QEMU is not installed.
+    /// The virtual machine monitor is not installed.
     #[error("`{program}` was not found, and it is what boots the image")]
-    #[diagnostic(
-        code(smolvm::vm::qemu_missing),
-        help(
-            "Install it.\nDebian, Ubuntu: sudo apt install {debian}\nFedora: sudo dnf install {fedora}\nmacOS: brew install qemu"
-        )
-    )]
-    QemuMissing {
+    #[diagnostic(code(smolvm::vm::vmm_missing), help("Install it.\n{install}"))]
+    VmmMissing {
         /// The program.
         program: &'static str,
-        /// The package that holds it in Debian and Ubuntu.
-        debian: &'static str,
-        /// The package that holds it in Fedora.
-        fedora: &'static str,
+        /// How.
+        install: &'static str,
+    },
+
+    /// Firecracker works with KVM alone.
+    #[error("Firecracker needs KVM, and `/dev/kvm` cannot be used: {source}")]
+    #[diagnostic(
+        code(smolvm::vm::no_kvm),
+        help(
+            "Join the group `kvm`, or on a virtual machine turn on nested virtualisation; `--vmm qemu` also works without KVM, slowly."
+        )
+    )]
+    NoKvm {
+        /// Why not.
+        source: io::Error,
+    },
+
+    /// There is no network device for the guest.
+    #[error("no network device for the guest could be made: {output}")]
+    #[diagnostic(
+        code(smolvm::vm::no_tap),
+        help(
+            "That takes root and the program `ip`. Or let root make one that lasts, and name it with `--tap tap0`:\n\
+             sudo ip tuntap add dev tap0 mode tap user $USER\n\
+             sudo ip address add 172.16.0.1/24 dev tap0\n\
+             sudo ip link set tap0 up"
+        )
+    )]
+    NoTap {
+        /// What `ip` said.
+        output: String,
+    },
+
+    /// Somebody else listens there.
+    #[error("the port {port} of {address} cannot be forwarded: {source}")]
+    #[diagnostic(code(smolvm::vm::port_taken), help("Name another port with `--publish PORT:GUEST_PORT`."))]
+    PortTaken {
+        /// Of this machine.
+        address: std::net::Ipv4Addr,
+        /// The port.
+        port: u16,
+        /// Why not.
+        source: io::Error,
+    },
+
+    /// The VMM has no such device.
+    #[error("{vmm} cannot share folders with a guest: it has no 9p device")]
+    #[diagnostic(code(smolvm::vm::no_shares), help("Use `--vmm qemu`, or copy the files with scp."))]
+    NoShares {
+        /// Which.
+        vmm: Vmm,
+    },
+
+    /// More processors than it takes.
+    #[error("{vmm} gives a guest at most {limit} processors")]
+    #[diagnostic(code(smolvm::vm::too_many_cpus), help("Ask for fewer with `--cpus`."))]
+    TooManyCpus {
+        /// Which.
+        vmm: Vmm,
+        /// How many.
+        limit: u32,
+    },
+
+    /// The folder to be shared is none.
+    #[error("`{}` cannot be shared: it is no folder", folder.display())]
+    #[diagnostic(code(smolvm::vm::share_missing), help("Name a folder of this machine: `--share FOLDER:GUEST_PATH`."))]
+    ShareMissing {
+        /// What was named.
+        folder: PathBuf,
+    },
+
+    /// The kernel of the image cannot mount shared folders.
+    #[error("`{}` cannot be shared: the image's kernel has no 9p file system", folder.display())]
+    #[diagnostic(
+        code(smolvm::vm::kernel_without_9p),
+        help(
+            "Debian's cloud kernel has none. Build the image with `kernel: smolvm`, or with a kernel of your own that has it (see kernel/README.md)."
+        )
+    )]
+    KernelWithout9p {
+        /// The folder.
+        folder: PathBuf,
+    },
+
+    /// The guest did not mount a shared folder.
+    #[error("the guest could not mount `{}` at {target}: {output}", folder.display())]
+    #[diagnostic(code(smolvm::vm::share_failed), help("Is there something else in the guest's path?"))]
+    ShareFailed {
+        /// The folder.
+        folder: PathBuf,
+        /// Where in the guest.
+        target: String,
+        /// What it said.
+        output: String,
+    },
+
+    /// Another guest runs from the disk.
+    #[error("another guest uses the disk `{}`", disk.display())]
+    #[diagnostic(code(smolvm::vm::disk_in_use), help("Power it off first, or name another file."))]
+    DiskInUse {
+        /// The disk.
+        disk: PathBuf,
+    },
+
+    /// A file that is there and is something else.
+    #[error("`{}` is no disk: it is no file with an ext4 file system", disk.display())]
+    #[diagnostic(
+        code(smolvm::vm::no_disk),
+        help("Name a file that is not there yet, and the disk is made in it. This one was left as it is.")
+    )]
+    NoDisk {
+        /// The file.
+        disk: PathBuf,
+    },
+
+    /// A configuration is text.
+    #[error("the path `{}` cannot be written into a configuration for {vmm}: {problem}", path.display())]
+    #[diagnostic(code(smolvm::vm::path), help("Keep the image store, or the file that you named, under another path."))]
+    Path {
+        /// The path.
+        path: PathBuf,
+        /// Whose configuration.
+        vmm: Vmm,
+        /// What is wrong with it.
+        problem: &'static str,
     },
 
     /// The SSH client is not installed.
@@ -37,7 +155,12 @@ pub enum VmError {
 
     /// The image has no SSH server.
     #[error("this image was built with `ssh: false`, so there is no way to run a command in it")]
-    #[diagnostic(code(smolvm::vm::no_ssh), help("Take `ssh: false` out of the Smolfile and build again."))]
+    #[diagnostic(
+        code(smolvm::vm::no_ssh),
+        help(
+            "Take `ssh: false` out of the Smolfile and build again, or start it yourself: `smolvm image inspect NAME --format qemu` prints how."
+        )
+    )]
     NoSsh,
 
     /// The command line is longer than kernels take.
@@ -50,10 +173,12 @@ pub enum VmError {
         limit: usize,
     },
 
-    /// QEMU itself failed.
-    #[error("QEMU ended with {status} before the guest started:\n{output}")]
-    #[diagnostic(code(smolvm::vm::qemu_failed), help("See QEMU's own words above."))]
-    QemuFailed {
+    /// The virtual machine monitor itself failed.
+    #[error("`{program}` ended with {status} before the guest answered:\n{output}")]
+    #[diagnostic(code(smolvm::vm::vmm_failed), help("See its own words above."))]
+    VmmFailed {
+        /// The program.
+        program: &'static str,
         /// How it ended.
         status: String,
         /// What it said.
@@ -136,7 +261,30 @@ pub enum VmError {
 impl VmError {
     /// Whether the machine that smolvm runs on lacks something, rather than the image.
     pub const fn host_lacks_something(&self) -> bool {
-        matches!(self, Self::QemuMissing { .. } | Self::SshMissing)
+        matches!(
+            self,
+            Self::VmmMissing { .. }
+                | Self::SshMissing
+                | Self::NoKvm { .. }
+                | Self::NoTap { .. }
+                | Self::PortTaken { .. }
+        )
+    }
+
+    /// Whether what was asked for is wrong.
+    pub const fn is_input_fault(&self) -> bool {
+        matches!(
+            self,
+            Self::NoSsh
+                | Self::BootArgsTooLong { .. }
+                | Self::NoShares { .. }
+                | Self::TooManyCpus { .. }
+                | Self::ShareMissing { .. }
+                | Self::KernelWithout9p { .. }
+                | Self::DiskInUse { .. }
+                | Self::NoDisk { .. }
+                | Self::Path { .. }
+        )
     }
 
     pub(crate) fn io(action: impl Into<String>) -> impl FnOnce(io::Error) -> Self {

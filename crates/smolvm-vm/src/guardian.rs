@@ -14,16 +14,16 @@ use std::process::{ExitStatus, Stdio};
 use rustix::process::{Pid, Signal, kill_process_group};
 use tokio::process::{Child, ChildStdin, Command};
 
-/// `$1` is the folder to remove, the rest is the program. The watcher is a process of its own, so that the shell can wait
+/// `$1` is the folder to remove, `$2` the network device to remove or nothing, the rest is the program. The watcher is a process of its own, so that the shell can wait
 /// for the program and pass on how it ended. From the moment it acts it ignores the signal that the shell sends it when
 /// the program has ended, or the folder would stay.
 const SCRIPT: &str = r#"
-folder=$1
-shift
+folder=$1 device=$2
+shift 2
 exec 3<&0
 "$@" </dev/null 3<&- &
 program=$!
-( read -r _ <&3; trap '' TERM; kill -KILL "$program"; rm -rf -- "$folder" ) </dev/null >/dev/null 2>&1 &
+( read -r _ <&3; trap '' TERM; kill -KILL "$program"; rm -rf -- "$folder"; [ -z "$device" ] || ip link delete "$device" ) </dev/null >/dev/null 2>&1 &
 watcher=$!
 exec 3<&-
 wait "$program"
@@ -42,13 +42,20 @@ pub(crate) struct Guardian {
 
 impl Guardian {
     /// Starts `program` in a process group of its own, so that a terminal's signals do not reach it. Its output goes to
-    /// `output`. If this process dies, the program is killed and `folder` removed.
-    pub(crate) fn start(program: &Path, arguments: &[OsString], folder: &Path, output: File) -> io::Result<Self> {
+    /// `output`. If this process dies, the program is killed, and `folder` and the network device `device` are removed.
+    pub(crate) fn start(
+        program: &Path,
+        arguments: &[OsString],
+        folder: &Path,
+        device: Option<&str>,
+        output: File,
+    ) -> io::Result<Self> {
         let mut child = Command::new("/bin/sh")
             .arg("-c")
             .arg(SCRIPT)
             .arg("smolvm-guardian")
             .arg(folder)
+            .arg(device.unwrap_or_default())
             .arg(program)
             .args(arguments)
             // Where QEMU keeps its throwaway overlay.

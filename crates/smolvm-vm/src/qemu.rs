@@ -1,12 +1,13 @@
 //! QEMU's command line.
 
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsString;
 use std::path::Path;
 
 use smolvm_manifest::Arch;
 
 use crate::accelerator::Accelerator;
 use crate::error::VmError;
+use crate::hardware::{Forward, Hardware, Share};
 use crate::machine::VmImage;
 
 /// What differs between the architectures.
@@ -16,10 +17,7 @@ pub(crate) struct Flavour {
     pub(crate) machine: &'static str,
     /// The processor that is emulated where KVM is not to be had.
     emulated_cpu: &'static str,
-    debian: &'static str,
-    fedora: &'static str,
-    /// How long a command line the kernel takes.
-    pub(crate) boot_args_limit: usize,
+    install: &'static str,
 }
 
 impl Flavour {
@@ -30,18 +28,14 @@ impl Flavour {
                 machine: "q35",
                 // Five levels of page tables cost an emulated boot a quarter of its time.
                 emulated_cpu: "max,la57=off",
-                debian: "qemu-system-x86",
-                fedora: "qemu-system-x86",
-                boot_args_limit: 2047,
+                install: "Debian, Ubuntu: sudo apt install qemu-system-x86\nFedora: sudo dnf install qemu-system-x86\nmacOS: brew install qemu",
             },
             Arch::Arm64 => Self {
                 program: "qemu-system-aarch64",
                 machine: "virt,gic-version=max",
                 // `max` emulates pointer authentication, whose cipher is slow.
                 emulated_cpu: "cortex-a72",
-                debian: "qemu-system-arm",
-                fedora: "qemu-system-aarch64",
-                boot_args_limit: 2047,
+                install: "Debian, Ubuntu: sudo apt install qemu-system-arm\nFedora: sudo dnf install qemu-system-aarch64\nmacOS: brew install qemu",
             },
         }
     }
@@ -54,58 +48,94 @@ impl Flavour {
     }
 
     pub(crate) const fn missing(&self) -> VmError {
-        VmError::QemuMissing { program: self.program, debian: self.debian, fedora: self.fedora }
+        VmError::VmmMissing { program: self.program, install: self.install }
     }
+}
+
+/// What QEMU's user network gives a guest: address, gateway, netmask, device, name server.
+pub(crate) const NETWORK: &str = "ip=10.0.2.15::10.0.2.2:255.255.255.0::eth0:off:10.0.2.3";
+
+/// Where the guest's serial console goes.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Console<'a> {
+    File(&'a Path),
+    /// QEMU's own standard streams.
+    Terminal,
 }
 
 /// Everything that decides a command line.
 #[derive(Debug)]
 pub(crate) struct CommandLine<'a> {
     pub(crate) image: &'a VmImage,
-    pub(crate) memory_mib: u32,
-    pub(crate) cpus: u32,
+    pub(crate) hardware: Hardware,
     pub(crate) accelerator: Accelerator,
     pub(crate) boot_args: &'a str,
-    pub(crate) console_log: &'a Path,
-    /// The port of this machine's loopback that leads to the guest's SSH.
-    pub(crate) ssh_port: u16,
+    pub(crate) console: Console<'a>,
+    /// A disk to write on; without one, what is written is thrown away.
+    pub(crate) kept_disk: Option<&'a Path>,
+    pub(crate) forwards: &'a [Forward],
+    pub(crate) shares: &'a [Share],
 }
 
 impl CommandLine<'_> {
-    pub(crate) fn arguments(&self) -> Vec<OsString> {
+    /// The program's arguments: an option and its value, or an option that has none.
+    pub(crate) fn arguments(&self) -> Vec<Vec<OsString>> {
         let flavour = Flavour::of(self.image.arch);
-        let mut arguments = Vec::new();
-        let mut add = |words: &[&OsStr]| arguments.extend(words.iter().map(|&word| word.to_owned()));
-        let option = |name: &'static str, value: &str| [OsString::from(name), OsString::from(value)];
-        for [name, value] in [
+        let mut network = "user,id=net".to_owned();
+        for Forward { host, guest } in self.forwards {
+            network.push_str(&format!(",hostfwd=tcp:{host}-:{guest}"));
+        }
+        let option = |name: &str, value: &str| vec![OsString::from(name), OsString::from(value)];
+        let file = |name: &str, path: &Path| vec![OsString::from(name), path.as_os_str().to_owned()];
+        let mut arguments = vec![
             option("-machine", flavour.machine),
             option("-accel", self.accelerator.option()),
             option("-cpu", flavour.cpu(self.accelerator)),
-            option("-smp", &self.cpus.to_string()),
-            option("-m", &format!("{}M", self.memory_mib)),
+            option("-smp", &self.hardware.cpus.to_string()),
+            option("-m", &format!("{}M", self.hardware.memory_mib)),
             option("-display", "none"),
-            option("-device", "virtio-blk-pci,drive=root"),
-            option("-netdev", &format!("user,id=net,hostfwd=tcp:127.0.0.1:{}-:22", self.ssh_port)),
-            // Without its boot ROM, which nobody boots from.
-            option("-device", "virtio-net-pci,netdev=net,romfile="),
-            option("-device", "virtio-rng-pci"),
-            option("-serial", "chardev:console"),
-            option("-append", self.boot_args),
-        ] {
-            add(&[&name, &value]);
+            vec!["-nodefaults".into()],
+            vec!["-no-user-config".into()],
+            // A reset ends QEMU, so that a panic (`panic=1`) is not a loop.
+            vec!["-no-reboot".into()],
+            file("-kernel", &self.image.kernel),
+        ];
+        arguments.extend(self.image.initrd.iter().map(|initrd| file("-initrd", initrd)));
+        arguments.push(option("-append", self.boot_args));
+        arguments.push(vec!["-drive".into(), self.drive()]);
+        arguments.push(option("-device", "virtio-blk-pci,drive=root"));
+        arguments.push(option("-netdev", &network));
+        // Without its boot ROM, which nobody boots from.
+        arguments.push(option("-device", "virtio-net-pci,netdev=net,romfile="));
+        arguments.push(option("-device", "virtio-rng-pci"));
+        for (number, share) in self.shares.iter().enumerate() {
+            let read_only = if share.read_only { ",readonly=on" } else { "" };
+            // What the guest's root writes belongs to whoever runs QEMU, if that is not root.
+            let start = format!("local,id=share{number},security_model=none{read_only},path=");
+            arguments.push(vec!["-fsdev".into(), file_option(&start, &share.folder)]);
+            let tag = Share::tag(number);
+            arguments.push(option("-device", &format!("virtio-9p-pci,fsdev=share{number},mount_tag={tag}")));
         }
-        // A reset ends QEMU, so that a panic (`panic=1`) is not a loop.
-        add(&["-nodefaults".as_ref(), "-no-user-config".as_ref(), "-no-reboot".as_ref()]);
-        add(&["-kernel".as_ref(), self.image.kernel.as_os_str()]);
-        if let Some(initrd) = &self.image.initrd {
-            add(&["-initrd".as_ref(), initrd.as_os_str()]);
+        match self.console {
+            Console::File(log) => {
+                arguments.push(vec!["-chardev".into(), file_option("file,id=console,path=", log)]);
+                arguments.push(option("-serial", "chardev:console"));
+            }
+            Console::Terminal => arguments.push(option("-serial", "stdio")),
         }
-        // `snapshot=on`: the file is opened for reading alone, and what the guest writes goes to an unlinked temporary
-        // file. Nobody will read that again, so the guest's flushes need not reach the disk.
-        let drive = file_option("id=root,if=none,format=raw,snapshot=on,cache=unsafe,file=", &self.image.rootfs);
-        add(&["-drive".as_ref(), &drive]);
-        add(&["-chardev".as_ref(), &file_option("file,id=console,path=", self.console_log)]);
         arguments
+    }
+
+    /// `snapshot=on`: the image's file is opened for reading alone, and what the guest writes goes to an unlinked temporary file. Nobody will
+    /// read that again, so the guest's flushes need not reach the disk.
+    fn drive(&self) -> OsString {
+        match self.kept_disk {
+            Some(disk) => file_option("id=root,if=none,format=raw,file=", disk),
+            None => {
+                let start = "id=root,if=none,format=raw,snapshot=on,cache=unsafe,file=";
+                file_option(start, &self.image.rootfs)
+            }
+        }
     }
 }
 

@@ -1,8 +1,8 @@
 //! The SSH client: one connection, over which every command goes.
 
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::io::{self, Write};
-use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::net::SocketAddrV4;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::process::Stdio;
@@ -16,11 +16,14 @@ use tokio::net::TcpStream;
 use tokio::process::{Child, Command};
 
 use crate::error::VmError;
+use crate::shell::quoted;
 
 /// Files of the machine's folder. They are named relative to it, because a socket's path has a hundred bytes at most.
 const KEY: &str = "key";
 const CONTROL: &str = "control";
 const LOG: &str = "ssh.log";
+/// What the client calls the guest; its address is an option.
+const HOST: &str = "guest";
 
 /// Makes an Ed25519 key pair for one boot: the private half goes to `folder`, the public half is returned as the value of
 /// the boot argument `smolvm.authorized_key_b64`.
@@ -40,10 +43,10 @@ pub(crate) fn make_key(folder: &Path) -> Result<String, VmError> {
     Ok(STANDARD.encode(public))
 }
 
-/// Whether an SSH server greets on this port. QEMU accepts every connection by itself, so only the greeting counts.
-pub(crate) async fn greets(port: u16, patience: Duration) -> bool {
+/// Whether an SSH server greets there. QEMU accepts every connection by itself, so only the greeting counts.
+pub(crate) async fn greets(server: SocketAddrV4, patience: Duration) -> bool {
     let greeting = async {
-        let mut stream = TcpStream::connect(("127.0.0.1", port)).await?;
+        let mut stream = TcpStream::connect(server).await?;
         let mut greeting = [0; 4];
         stream.read_exact(&mut greeting).await?;
         Ok::<_, io::Error>(&greeting == b"SSH-")
@@ -57,7 +60,7 @@ pub(crate) struct Connection {
     /// The client that holds the connection; the others pass their requests to it.
     _holder: Child,
     folder: std::path::PathBuf,
-    port: u16,
+    server: SocketAddrV4,
 }
 
 /// Why there is no connection.
@@ -72,11 +75,11 @@ pub(crate) enum ConnectError {
 
 impl Connection {
     /// Logs in. Waits for as long as the client does.
-    pub(crate) async fn open(folder: &Path, port: u16) -> Result<Self, ConnectError> {
+    pub(crate) async fn open(folder: &Path, server: SocketAddrV4) -> Result<Self, ConnectError> {
         let log = folder.join(LOG);
         let output = std::fs::File::create(&log).map_err(|error| ConnectError::Other(VmError::io("log in")(error)))?;
-        let mut holder = client(folder, port)
-            .args(["-M", "-N", "127.0.0.1"])
+        let mut holder = client(folder, server)
+            .args(["-M", "-N", HOST])
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(output)
@@ -89,7 +92,7 @@ impl Connection {
         loop {
             // The socket appears under this name when the login is done.
             if control.exists() {
-                return Ok(Self { _holder: holder, folder: folder.to_owned(), port });
+                return Ok(Self { _holder: holder, folder: folder.to_owned(), server });
             }
             match holder.try_wait() {
                 Ok(None) => tokio::time::sleep(Duration::from_millis(5)).await,
@@ -106,18 +109,18 @@ impl Connection {
     /// A client that runs `words` in the guest; its standard streams are the caller's to set. `None`: a login shell on a
     /// terminal.
     pub(crate) fn command<S: AsRef<OsStr>>(&self, words: Option<&[S]>) -> Command {
-        let mut command = client(&self.folder, self.port);
+        let mut command = client(&self.folder, self.server);
         match words {
-            Some(words) => command.args(["-T", "127.0.0.1"]).arg(remote_line(words)),
-            None => command.args(["-t", "127.0.0.1"]),
+            Some(words) => command.args(["-T", HOST]).arg(remote_line(words)),
+            None => command.args(["-t", HOST]),
         };
         command
     }
 
     /// Whether the connection still stands.
     pub(crate) async fn is_alive(&self) -> bool {
-        let status = client(&self.folder, self.port)
-            .args(["-O", "check", "127.0.0.1"])
+        let status = client(&self.folder, self.server)
+            .args(["-O", "check", HOST])
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::null())
@@ -133,12 +136,14 @@ pub(crate) fn spawn_error(error: io::Error) -> VmError {
 }
 
 /// A client that reads no configuration, asks nothing, offers no other key, and remembers nothing.
-fn client(folder: &Path, port: u16) -> Command {
+fn client(folder: &Path, server: SocketAddrV4) -> Command {
     let mut command = Command::new("ssh");
     command
         .current_dir(folder)
         .args(["-F", "/dev/null", "-i", KEY, "-S", CONTROL, "-l", "root", "-p"])
-        .arg(port.to_string());
+        .arg(server.port().to_string())
+        .arg("-o")
+        .arg(format!("HostName={}", server.ip()));
     for option in [
         "BatchMode=yes",
         "StrictHostKeyChecking=no",
@@ -158,21 +163,14 @@ fn client(folder: &Path, port: u16) -> Command {
 
 /// One line for the guest's login shell that runs exactly these words. Without `exit $?` that shell would make way for the
 /// program, and a program killed by a signal would end the client with 255 instead of 128 and the signal's number.
-fn remote_line<S: AsRef<OsStr>>(words: &[S]) -> std::ffi::OsString {
-    let mut line = Vec::new();
+fn remote_line<S: AsRef<OsStr>>(words: &[S]) -> OsString {
+    let mut line = OsString::new();
     for word in words {
-        line.push(b'\'');
-        for &byte in word.as_ref().as_bytes() {
-            match byte {
-                b'\'' => line.extend_from_slice(br"'\''"),
-                _ => line.push(byte),
-            }
-        }
-        line.extend_from_slice(b"' ");
+        line.push(quoted(word));
+        line.push(" ");
     }
-    line.pop();
-    line.extend_from_slice(b"; exit $?");
-    std::ffi::OsString::from_vec(line)
+    line.push("; exit $?");
+    line
 }
 
 #[cfg(test)]

@@ -107,21 +107,18 @@ pub(crate) fn debian_host() -> bool {
 
 /// How to boot a built image, with a console log in `scratch`.
 pub(crate) fn machine(image: &BuiltImage, scratch: &Path) -> MachineOptions {
-    MachineOptions {
-        image: VmImage {
-            kernel: image.kernel.clone(),
-            initrd: image.initrd.clone(),
-            rootfs: image.rootfs.clone(),
-            arch: Arch::Amd64,
-            boot_args: image.boot_args.clone(),
-            ssh: true,
-        },
-        memory_mib: 512,
-        cpus: 2,
-        scratch: scratch.to_owned(),
-        console_log: scratch.join("console.log"),
-        boot_time: Duration::from_mins(3),
-    }
+    let image = VmImage {
+        kernel: image.kernel.clone(),
+        initrd: image.initrd.clone(),
+        rootfs: image.rootfs.clone(),
+        arch: Arch::Amd64,
+        boot_args: image.boot_args.clone(),
+        ssh: true,
+    };
+    let mut options = MachineOptions::new(image, scratch, scratch.join("console.log"));
+    options.hardware.memory_mib = 512;
+    options.boot_time = Duration::from_mins(3);
+    options
 }
 
 /// A loop mount of an ext4 image, read-only, for as long as it lives.

@@ -7,6 +7,7 @@ use smolvm_manifest::{Distro, Lock};
 use smolvm_packages::deb::release::release;
 use smolvm_packages::test_archive::TestArchive;
 use smolvm_packages::test_key::TestKey;
+use smolvm_vm::Work;
 use tower_http::services::ServeDir;
 
 use crate::support::{Project, debian_host, download_cache, has, machine, programs_are_here, runtime};
@@ -72,5 +73,6 @@ fn serve(folder: &Path) -> String {
 fn boot(image: &BuiltImage, scratch: &Path) -> i32 {
     let script = "test -z \"$(dpkg --audit)\" && apt-get check && less --version && exit 7".into();
     let command = ["sh".into(), "-c".into(), script];
-    runtime().block_on(smolvm_vm::run(&machine(image, scratch), Some(&command), &|_| {})).unwrap()
+    let (machine, never) = (machine(image, scratch), std::future::pending());
+    runtime().block_on(smolvm_vm::run(&machine, Work::Command(&command), never, &|_| {})).unwrap().unwrap()
 }

@@ -4,6 +4,7 @@ mod inspect;
 mod ls;
 mod prune;
 mod rm;
+mod verify;
 
 use clap::Subcommand;
 use smolvm_store::StoreError;
@@ -12,13 +13,14 @@ use crate::answer::Answer;
 use crate::exit::Exit;
 use crate::failure::Failure;
 
-/// List, inspect and remove images
+/// List, inspect, verify and remove images
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     Ls(ls::Arguments),
     Inspect(inspect::Arguments),
     Rm(rm::Arguments),
     Prune(prune::Arguments),
+    Verify(verify::Arguments),
 }
 
 impl Command {
@@ -28,6 +30,7 @@ impl Command {
             Self::Inspect(_) => "image inspect",
             Self::Rm(_) => "image rm",
             Self::Prune(_) => "image prune",
+            Self::Verify(_) => "image verify",
         }
     }
 
@@ -37,6 +40,7 @@ impl Command {
             Self::Inspect(arguments) => arguments.output.json,
             Self::Rm(arguments) => arguments.output.json,
             Self::Prune(arguments) => arguments.output.json,
+            Self::Verify(arguments) => arguments.output.json,
         }
     }
 
@@ -46,6 +50,7 @@ impl Command {
             Self::Inspect(arguments) => arguments.execute(),
             Self::Rm(arguments) => arguments.execute(),
             Self::Prune(arguments) => arguments.execute(),
+            Self::Verify(arguments) => arguments.execute(),
         }
     }
 }

@@ -4,21 +4,23 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 use indicatif::ProgressBar;
-use smolvm_store::{Image, Store};
-use smolvm_vm::{Accelerator, MachineOptions, PowerOff, RunEvent, VmError, VmImage};
+use smolvm_store::Store;
+use smolvm_vm::{Accelerator, Disk, Forward, Hypervisor, MachineOptions, PowerOff, RunEvent, Share, VmError, Work};
 
-use super::Store as StoreArguments;
+use super::{Hardware, Store as StoreArguments};
 use crate::answer::Answer;
 use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::interrupt;
 use crate::terminal::Terminal;
 
-/// Boot a throwaway copy of an image under QEMU, and run a command in it or open a shell
+/// Boot a throwaway copy of an image, and run a command in it or open a shell
 #[derive(Debug, Args)]
-#[command(after_help = "Ends with the exit code of the command. What the guest wrote is gone afterwards.")]
+#[command(
+    after_help = "Ends with the exit code of the command. What the guest wrote is gone afterwards, unless --persist keeps it."
+)]
 pub(crate) struct Arguments {
     /// The image's name, or the beginning of its key
     image: String,
@@ -30,13 +32,32 @@ pub(crate) struct Arguments {
     #[command(flatten)]
     store: StoreArguments,
 
-    /// The guest's memory in MiB
-    #[arg(long, value_name = "MIB", default_value_t = 1024, value_parser = clap::value_parser!(u32).range(64..))]
-    memory: u32,
+    #[command(flatten)]
+    hardware: Hardware,
 
-    /// The guest's processors
-    #[arg(long, value_name = "COUNT", default_value_t = 2, value_parser = clap::value_parser!(u32).range(1..=64))]
-    cpus: u32,
+    /// What boots it
+    #[arg(long, value_enum, default_value_t)]
+    vmm: Vmm,
+
+    /// Firecracker's network device, one that has an IPv4 address; without it one is made, which takes root
+    #[arg(long, value_name = "DEVICE")]
+    tap: Option<String>,
+
+    /// Forward a port to the guest: [ADDRESS:]PORT:GUEST_PORT; 127.0.0.1 is the usual address
+    #[arg(short, long, value_name = "PORTS")]
+    publish: Vec<Forward>,
+
+    /// Share a folder with the guest: FOLDER:GUEST_PATH[:ro]; takes a kernel with 9p
+    #[arg(long, value_name = "FOLDER:PATH")]
+    share: Vec<Share>,
+
+    /// Keep what the guest writes in this file: a disk, copied from the image if it is not there
+    #[arg(long, value_name = "FILE")]
+    persist: Option<PathBuf>,
+
+    /// Show the guest's console on stderr; without a command, run until the guest is off, or Ctrl-C
+    #[arg(long)]
+    console: bool,
 
     /// How many seconds the guest may take until SSH answers
     #[arg(long, value_name = "SECONDS", default_value_t = 120)]
@@ -44,7 +65,7 @@ pub(crate) struct Arguments {
 
     /// Keep the guest's console in this file
     #[arg(long, value_name = "FILE")]
-    console: Option<PathBuf>,
+    console_log: Option<PathBuf>,
 
     /// Also say what the guest does while it boots
     #[arg(short, long)]
@@ -54,28 +75,43 @@ pub(crate) struct Arguments {
 impl Arguments {
     pub(super) fn execute(&self, terminal: Terminal) -> Result<Answer, Failure> {
         // The image is held for as long as it runs, so that nobody removes it.
-        let image = Store::open_existing(self.store.folder())?.find(&self.image)?;
+        let store = Store::open_existing(self.store.folder())?;
+        let image = store.find(&self.image)?;
         let temporary = std::env::temp_dir();
-        let console_log = match &self.console {
+        let console_log = match &self.console_log {
             Some(file) => file.clone(),
             None => temporary.join(format!("smolvm-console-{}.log", std::process::id())),
         };
+        let hypervisor = match self.vmm {
+            Vmm::Qemu => Hypervisor::Qemu,
+            Vmm::Firecracker => Hypervisor::Firecracker { tap: self.tap.clone() },
+        };
         let options = MachineOptions {
-            image: vm_image(&image),
-            memory_mib: self.memory,
-            cpus: self.cpus,
+            image: smolvm_build::vm_image(&store, &image, self.vmm.into())?,
+            hypervisor,
+            hardware: (&self.hardware).into(),
+            forwards: self.publish.clone(),
+            shares: self.share.clone(),
+            disk: self.persist.clone().map_or(Disk::Throwaway, Disk::Kept),
             scratch: temporary,
             console_log: console_log.clone(),
             boot_time: Duration::from_secs(self.boot_timeout),
         };
-        let command = (!self.command.is_empty()).then_some(&*self.command);
-        let screen = Screen::new(terminal, self.verbose);
+        let work = match &*self.command {
+            [] if self.console => Work::Wait,
+            [] => Work::Shell,
+            command => Work::Command(command),
+        };
+        let screen = Screen::new(terminal, self.verbose, self.console);
         let stopping = || screen.keep("stopping; once more to stop at once");
         let events = |event| screen.show(&event);
-        let ended = interrupt::run(stopping, async { Ok(smolvm_vm::run(&options, command, &events).await?) });
+        let ended = interrupt::run_to_its_end(stopping, |asked| async {
+            let asked = async { drop(asked.await) };
+            Ok(smolvm_vm::run(&options, work, asked, &events).await?)
+        });
         screen.clear();
         let interrupted = ended.as_ref().is_err_and(|failure| failure.exit == Exit::Interrupted);
-        if self.console.is_none() && (ended.is_ok() || interrupted) {
+        if self.console_log.is_none() && (ended.is_ok() || interrupted) {
             // It is kept only for a report that names it.
             let _ = std::fs::remove_file(console_log);
         }
@@ -83,15 +119,20 @@ impl Arguments {
     }
 }
 
-fn vm_image(image: &Image) -> VmImage {
-    let record = image.record();
-    VmImage {
-        kernel: image.kernel(),
-        initrd: image.initrd(),
-        rootfs: image.rootfs(),
-        arch: record.arch,
-        boot_args: record.boot_args.clone(),
-        ssh: record.ssh,
+/// What can be started from here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+enum Vmm {
+    #[default]
+    Qemu,
+    Firecracker,
+}
+
+impl From<Vmm> for smolvm_vm::Vmm {
+    fn from(vmm: Vmm) -> Self {
+        match vmm {
+            Vmm::Qemu => Self::Qemu,
+            Vmm::Firecracker => Self::Firecracker,
+        }
     }
 }
 
@@ -99,7 +140,7 @@ impl From<VmError> for Failure {
     fn from(error: VmError) -> Self {
         let exit = match &error {
             error if error.host_lacks_something() => Exit::Host,
-            VmError::NoSsh | VmError::BootArgsTooLong { .. } => Exit::Input,
+            error if error.is_input_fault() => Exit::Input,
             _ => Exit::Failed,
         };
         Self::new(exit, error)
@@ -110,12 +151,13 @@ impl From<VmError> for Failure {
 struct Screen {
     spinner: ProgressBar,
     verbose: bool,
+    console: bool,
 }
 
 impl Screen {
-    fn new(terminal: Terminal, verbose: bool) -> Self {
+    fn new(terminal: Terminal, verbose: bool, console: bool) -> Self {
         let spinner = if terminal.interactive { ProgressBar::new_spinner() } else { ProgressBar::hidden() };
-        Self { spinner, verbose }
+        Self { spinner, verbose, console }
     }
 
     fn show(&self, event: &RunEvent) {
@@ -135,6 +177,14 @@ impl Screen {
             }
             RunEvent::StageFailed { reason } => {
                 self.keep(&format!("the guest says that a stage of its boot failed: {reason}"));
+            }
+            RunEvent::OtherDisk => self.keep(
+                "the disk was made from another image, or another build of this one; its kernel modules may not fit",
+            ),
+            RunEvent::Console { line } => {
+                if self.console {
+                    self.keep(line);
+                }
             }
             RunEvent::Ready { after } => {
                 self.clear();

@@ -4,6 +4,9 @@ use miette::Diagnostic;
 use smolvm_rootfs::TreeError;
 use thiserror::Error;
 
+/// What to do about a bzImage that is none.
+const BROKEN: &str = "the kernel's file is damaged or made for another machine: take another one";
+
 /// Why a kernel package did not become something to boot.
 #[derive(Debug, Error, Diagnostic)]
 pub enum KernelError {
@@ -88,6 +91,30 @@ pub enum KernelError {
     #[error("cannot make the initrd")]
     #[diagnostic(code(smolvm::kernel::initrd))]
     Initrd(#[source] io::Error),
+    /// A bzImage without one, or one whose end is missing.
+    #[error("this bzImage has no payload where its header says so")]
+    #[diagnostic(code(smolvm::kernel::no_payload), help("{BROKEN}"))]
+    NoPayload,
+    /// Packed with something else than gzip, xz, zstd or lz4.
+    #[error("the kernel in this bzImage is packed in a way that smolvm does not read: it begins with {begins}")]
+    #[diagnostic(
+        code(smolvm::kernel::unknown_packing),
+        help(
+            "use a kernel packed with gzip, xz, zstd or lz4, or name an uncompressed `vmlinux` as the Smolfile's `kernel`"
+        )
+    )]
+    UnknownPacking {
+        /// Its first bytes, hex.
+        begins: String,
+    },
+    /// Damaged.
+    #[error("the kernel in this bzImage cannot be unpacked")]
+    #[diagnostic(code(smolvm::kernel::payload_unreadable), help("{BROKEN}"))]
+    PayloadUnreadable(#[source] io::Error),
+    /// Something else was packed.
+    #[error("what is packed in this bzImage is no kernel for x86-64")]
+    #[diagnostic(code(smolvm::kernel::no_elf), help("{BROKEN}"))]
+    NoElf,
     /// The image has something else where the modules belong.
     #[error("cannot put the kernel's modules into the image")]
     #[diagnostic(code(smolvm::kernel::modules_in_image))]

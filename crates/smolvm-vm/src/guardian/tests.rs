@@ -16,7 +16,8 @@ fn start(script: &str) -> Running {
     let folder = tempfile::tempdir().unwrap();
     let output = tempfile::NamedTempFile::new().unwrap();
     let arguments = [OsString::from("-c"), OsString::from(script)];
-    let guardian = Guardian::start("/bin/sh".as_ref(), &arguments, folder.path(), output.reopen().unwrap()).unwrap();
+    let guardian =
+        Guardian::start("/bin/sh".as_ref(), &arguments, folder.path(), None, output.reopen().unwrap()).unwrap();
     Running { guardian, folder, output }
 }
 
@@ -47,7 +48,7 @@ async fn the_programs_status_is_the_guardians() {
     assert_eq!(start("exit 7").guardian.wait().await.unwrap().code(), Some(7));
     let folder = tempfile::tempdir().unwrap();
     let output = tempfile::tempfile().unwrap();
-    let mut missing = Guardian::start("smolvm-no-such-program".as_ref(), &[], folder.path(), output).unwrap();
+    let mut missing = Guardian::start("smolvm-no-such-program".as_ref(), &[], folder.path(), None, output).unwrap();
     assert_eq!(missing.wait().await.unwrap().code(), Some(127));
     assert!(folder.path().exists(), "the folder is removed by whoever made it");
 }

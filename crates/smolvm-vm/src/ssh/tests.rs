@@ -1,5 +1,7 @@
 use std::process::{Command as StdCommand, Stdio as StdStdio};
 
+use std::os::unix::ffi::OsStrExt as _;
+
 use super::*;
 
 #[test]
@@ -53,7 +55,7 @@ fn the_key_is_for_its_owner_alone_and_its_public_half_fits_a_boot_argument() {
 
 #[tokio::test]
 async fn only_a_greeting_counts_as_an_answer() {
-    async fn serve(answer: &'static [u8]) -> u16 {
+    async fn serve(answer: &'static [u8]) -> SocketAddrV4 {
         let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
         let port = listener.local_addr().unwrap().port();
         tokio::spawn(async move {
@@ -62,7 +64,7 @@ async fn only_a_greeting_counts_as_an_answer() {
             // QEMU holds a connection to a guest that does not answer.
             tokio::time::sleep(Duration::from_mins(1)).await;
         });
-        port
+        SocketAddrV4::new(std::net::Ipv4Addr::LOCALHOST, port)
     }
     let patience = Duration::from_millis(200);
     assert!(greets(serve(b"SSH-2.0-OpenSSH_9.2\r\n").await, Duration::from_secs(10)).await);
@@ -81,6 +83,7 @@ async fn a_server_that_hangs_up_is_not_there_yet() {
     let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
     let port = listener.local_addr().unwrap().port();
     tokio::spawn(async move { while listener.accept().await.is_ok() {} });
-    let error = Connection::open(folder.path(), port).await.unwrap_err();
+    let error =
+        Connection::open(folder.path(), SocketAddrV4::new(std::net::Ipv4Addr::LOCALHOST, port)).await.unwrap_err();
     assert!(matches!(&error, ConnectError::Absent(words) if !words.is_empty()), "{error:?}");
 }
