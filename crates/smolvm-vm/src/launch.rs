@@ -111,13 +111,12 @@ impl Launch {
         let tap = Tap::take(tap).await?;
         let mut image = options.image.clone();
         image.boot_args = boot_args(options, &tap.boot_argument(), key)?;
-        let disk = match kept {
-            Some(disk) => disk.path.clone(),
-            None => {
-                let copy = folder.join("disk");
-                copy_disk(&image.rootfs, &copy).map_err(VmError::io("copy the root file system for Firecracker"))?;
-                copy
-            }
+        let disk = if let Some(disk) = kept {
+            disk.path.clone()
+        } else {
+            let copy = folder.join("disk");
+            copy_disk(&image.rootfs, &copy).map_err(VmError::io("copy the root file system for Firecracker"))?;
+            copy
         };
         let wish = Wish { vmm: Vmm::Firecracker, image: &image, hardware: options.hardware, disk: &disk };
         let config = firecracker::config(&wish, &tap.name, tap.guest)?;

@@ -278,7 +278,9 @@ async fn follow(console: &mut Console, events: Events<'_>) -> VmError {
 /// Tells of what the guest wrote since the last time.
 fn tell(console: &mut Console, events: Events<'_>) -> Result<(), VmError> {
     let lines = console.new_lines().map_err(VmError::io("read the console's log"))?;
-    lines.into_iter().for_each(|line| events(RunEvent::Console { line }));
+    for line in lines {
+        events(RunEvent::Console { line });
+    }
     Ok(())
 }
 

@@ -81,10 +81,8 @@ impl CommandLine<'_> {
     /// The program's arguments: an option and its value, or an option that has none.
     pub(crate) fn arguments(&self) -> Vec<Vec<OsString>> {
         let flavour = Flavour::of(self.image.arch);
-        let mut network = "user,id=net".to_owned();
-        for Forward { host, guest } in self.forwards {
-            network.push_str(&format!(",hostfwd=tcp:{host}-:{guest}"));
-        }
+        let forwards = self.forwards.iter().map(|Forward { host, guest }| format!(",hostfwd=tcp:{host}-:{guest}"));
+        let network: String = ["user,id=net".to_owned()].into_iter().chain(forwards).collect();
         let option = |name: &str, value: &str| vec![OsString::from(name), OsString::from(value)];
         let file = |name: &str, path: &Path| vec![OsString::from(name), path.as_os_str().to_owned()];
         let mut arguments = vec![
@@ -129,13 +127,9 @@ impl CommandLine<'_> {
     /// `snapshot=on`: the image's file is opened for reading alone, and what the guest writes goes to an unlinked temporary file. Nobody will
     /// read that again, so the guest's flushes need not reach the disk.
     fn drive(&self) -> OsString {
-        match self.kept_disk {
-            Some(disk) => file_option("id=root,if=none,format=raw,file=", disk),
-            None => {
-                let start = "id=root,if=none,format=raw,snapshot=on,cache=unsafe,file=";
-                file_option(start, &self.image.rootfs)
-            }
-        }
+        let throwaway = ("snapshot=on,cache=unsafe,", &*self.image.rootfs);
+        let (options, file) = self.kept_disk.map_or(throwaway, |disk| ("", disk));
+        file_option(&format!("id=root,if=none,format=raw,{options}file="), file)
     }
 }
 

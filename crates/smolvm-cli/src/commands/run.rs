@@ -43,12 +43,12 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "DEVICE")]
     tap: Option<String>,
 
-    /// Forward a port to the guest: [ADDRESS:]PORT:GUEST_PORT; 127.0.0.1 is the usual address
-    #[arg(short, long, value_name = "PORTS")]
+    /// Forward a port of this machine (of 127.0.0.1, if no address is given) to one of the guest's
+    #[arg(short, long, value_name = "[ADDRESS:]PORT:GUEST_PORT")]
     publish: Vec<Forward>,
 
-    /// Share a folder with the guest: FOLDER:GUEST_PATH[:ro]; takes a kernel with 9p
-    #[arg(long, value_name = "FOLDER:PATH")]
+    /// Share a folder with the guest, which takes a kernel with 9p
+    #[arg(long, value_name = "FOLDER:GUEST_PATH[:ro]")]
     share: Vec<Share>,
 
     /// Keep what the guest writes in this file: a disk, copied from the image if it is not there

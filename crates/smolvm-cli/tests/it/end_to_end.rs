@@ -8,3 +8,4 @@ mod host;
 mod init;
 mod machine;
 mod shared;
+mod vmm;

@@ -18,7 +18,7 @@ fn help_texts() {
         check(&format!("help_{command}"), &[command, "--help"]);
     }
     check("help_image", &["image", "--help"]);
-    for command in ["ls", "inspect", "rm"] {
+    for command in ["ls", "inspect", "rm", "prune", "verify"] {
         check(&format!("help_image_{command}"), &["image", command, "--help"]);
     }
 }

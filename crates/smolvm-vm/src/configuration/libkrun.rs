@@ -1,5 +1,5 @@
 //! libkrun, a library without a program of its own: the file that SmolVM's launcher reads (`python -m smolvm.runtime._libkrun_launcher FILE`,
-//! PyPI `smolvm` 0.0.36). Each value is an argument of one of libkrun's functions (include/libkrun.h): `krun_set_vm_config`, `krun_set_kernel`,
+//! package `smolvm` 0.0.36 for Python). Each value is an argument of one of libkrun's functions (include/libkrun.h): `krun_set_vm_config`, `krun_set_kernel`,
 //! `krun_set_root_disk`.
 
 use serde_json::{Value, json};

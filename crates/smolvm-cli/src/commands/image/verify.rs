@@ -27,7 +27,7 @@ pub(crate) struct Arguments {
 
 /// Files that are not what was built.
 #[derive(Debug, Error, Diagnostic)]
-#[error("{} of {checked} images {}:{found}", names.len(), if names.len() == 1 { "is damaged" } else { "are damaged" })]
+#[error("{} of {checked} images damaged:\n{}", names.len(), found.join("\n"))]
 #[diagnostic(
     code(smolvm::image::damaged),
     help("remove what is damaged and build it again: `smolvm image rm {}`", names.join(" "))
@@ -35,15 +35,15 @@ pub(crate) struct Arguments {
 struct Damaged {
     checked: usize,
     names: Vec<String>,
-    /// A line for each.
-    found: String,
+    /// A line for each file.
+    found: Vec<String>,
 }
 
 impl Arguments {
     pub(super) fn execute(&self) -> Result<Answer, Failure> {
         let store = Store::open_existing(self.store.folder())?;
         let images = if self.images.is_empty() { all(&store)? } else { self.images.clone() };
-        let mut damaged = Damaged { checked: images.len(), names: Vec::new(), found: String::new() };
+        let mut damaged = Damaged { checked: images.len(), names: Vec::new(), found: Vec::new() };
         for name in &images {
             let found: Vec<String> = match store.find(name) {
                 Ok(image) => store.verify(&image)?.iter().map(describe).collect(),
@@ -51,19 +51,19 @@ impl Arguments {
                 Err(error @ smolvm_store::StoreError::Damaged { .. }) => vec![error.to_string()],
                 Err(error) => return Err(error.into()),
             };
-            for line in &found {
-                damaged.found.push_str(&format!("\n{name}: {line}"));
-            }
             if !found.is_empty() {
                 damaged.names.push(name.clone());
+                damaged.found.extend(found.iter().map(|line| format!("{name}: {line}")));
             }
         }
         if !damaged.names.is_empty() {
             return Err(Failure::new(Exit::Failed, damaged));
         }
-        let text: String = images.iter().map(|name| format!("{name} is what was built\n")).collect();
-        let text = if images.is_empty() { "there are no images\n".to_owned() } else { text };
-        Ok(Answer::done(text, &json!({"verified": images})))
+        let mut lines: Vec<String> = images.iter().map(|name| format!("{name} is what was built")).collect();
+        if lines.is_empty() {
+            lines.push("there are no images".to_owned());
+        }
+        Ok(Answer::done(lines.join("\n") + "\n", &json!({"verified": images})))
     }
 }
 

@@ -81,10 +81,26 @@ fn an_image_can_be_listed_inspected_copied_and_removed() {
     assert_eq!(built["rootfs_blake3"], shared.image["rootfs_blake3"], "a build from the cache alone has other bytes");
     let names: Vec<_> = files_below(&project.join("output"));
     assert!(names.len() >= 4, "{} holds {names:?}", output.display());
-    ran(shared.smolvm().args(["image", "rm", "project", "--image-dir", "store"]).current_dir(&project)).expect_code(0);
+    let in_store =
+        |words: &[&str]| ran(shared.smolvm().args(words).args(["--image-dir", "store"]).current_dir(&project));
+    assert_eq!(in_store(&["image", "verify"]).expect_code(0).stdout, "project is what was built\n");
+    change_a_byte(&project.join(built["kernel"].as_str().expect("a path")));
+    let damaged = in_store(&["image", "verify", "--json"]).expect_code(1).envelope();
+    let message = damaged["error"]["message"].as_str().expect("a message");
+    assert!(message.starts_with("1 of 1 images damaged:\nproject: kernel hashes to "), "{damaged}");
+    in_store(&["image", "rm", "project"]).expect_code(0);
     let left =
         ran(shared.smolvm().args(["image", "ls", "--json", "--image-dir", "store"]).current_dir(&project)).data();
     assert_eq!(left["images"], serde_json::json!([]));
+}
+
+/// In the middle of a file, whose size stays.
+fn change_a_byte(path: &Path) {
+    let mut bytes = std::fs::read(path).expect("a file");
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    std::fs::set_permissions(path, PermissionsExt::from_mode(0o644)).expect("it is ours");
+    std::fs::write(path, bytes).expect("it can be written");
 }
 
 #[test]
