@@ -242,7 +242,7 @@ impl Machine {
     }
 
     /// Asks the guest's init to power off, and kills the guest if that takes too long.
-    pub async fn power_off(mut self) -> Result<PowerOff, VmError> {
+    pub async fn power_off(mut self, events: Events<'_>) -> Result<PowerOff, VmError> {
         let asked = async {
             let _ = self
                 .connection
@@ -255,13 +255,17 @@ impl Machine {
                 .await;
             self.vmm.wait().await
         };
-        match tokio::time::timeout(POWER_OFF_TIME, asked).await {
-            Ok(Ok(status)) if status.success() => Ok(PowerOff::Clean),
-            _ => {
-                self.vmm.kill().await.map_err(VmError::io("end the guest"))?;
-                Ok(PowerOff::Killed)
-            }
+        let ended = tokio::select! {
+            status = asked => status.is_ok_and(|status| status.success()),
+            error = follow(&mut self.console, events) => return Err(error),
+            () = tokio::time::sleep(POWER_OFF_TIME) => false,
+        };
+        tell(&mut self.console, events)?;
+        if ended {
+            return Ok(PowerOff::Clean);
         }
+        self.vmm.kill().await.map_err(VmError::io("end the guest"))?;
+        Ok(PowerOff::Killed)
     }
 }
 

@@ -49,7 +49,7 @@ pub async fn run(
         () = stop => None,
     };
     if code.is_some() || matches!(options.disk, Disk::Kept(_)) {
-        events(RunEvent::PoweredOff(machine.power_off().await?));
+        events(RunEvent::PoweredOff(machine.power_off(events).await?));
     }
     Ok(code)
 }

@@ -66,7 +66,7 @@ fn alpine_is_built_booted_and_reached_by_key_and_by_password() {
         let port = port(&guest.command(Some(&["true"])));
         assert_eq!(by_password(&port, PASSWORD, project.path()), "root\n");
         assert_eq!(by_password(&port, "another", project.path()), "");
-        guest.power_off().await.unwrap();
+        guest.power_off(&|_| {}).await.unwrap();
     });
 }
 

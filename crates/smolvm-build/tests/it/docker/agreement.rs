@@ -117,7 +117,7 @@ async fn said_by_the_guest(image: &BuiltImage, project: &Project) -> String {
     let script = "hostname; env | grep -e ^EDITOR -e ^GREETING; id dev; id ops; cat /home/dev/said; dpkg --audit; \
                   getcap /bin/ping; cat /etc/motd";
     let said = guest.command(Some(&["sh", "-c", script])).output().await.unwrap();
-    guest.power_off().await.unwrap();
+    guest.power_off(&|_| {}).await.unwrap();
     let said = String::from_utf8(said.stdout).unwrap();
     assert!(said.starts_with("both\n") && said.contains("it's 1 /home/dev dev /home/dev"), "{said}");
     said

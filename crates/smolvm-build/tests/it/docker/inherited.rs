@@ -44,6 +44,6 @@ fn what_a_base_image_says_of_itself_reaches_the_guest() {
             let said = guest.command(Some(&["sh", "-c", command])).output().await.unwrap();
             assert_eq!(String::from_utf8_lossy(&said.stdout), expected, "{command}: {said:?}");
         }
-        guest.power_off().await.unwrap();
+        guest.power_off(&|_| {}).await.unwrap();
     });
 }
