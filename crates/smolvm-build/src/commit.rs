@@ -1,6 +1,8 @@
 //! Root file system, kernel and record, put together and into the store.
 
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime};
 
 use smolvm_engine::Job;
@@ -26,13 +28,16 @@ pub(crate) async fn commit(
     kernel: Kernel,
     created: SystemTime,
 ) -> Result<Image, BuildError> {
+    let stop = Arc::new(AtomicBool::new(false));
+    // Dropping this future (Ctrl-C) ends the writing, which nobody waits for any more.
+    let _stop_when_dropped = StopWhenDropped(Arc::clone(&stop));
     let work = move || {
         kernel.add_modules(&mut tree)?;
         let staging = store.stage(&turn)?;
         let folder = staging.path().to_owned();
 
         let (rootfs, disk_bytes) = job.events.stage(Stage::Write, || {
-            write_rootfs(&mut tree, &job.locked.manifest, job.epoch(), turn.key().as_str(), &folder)
+            write_rootfs(&mut tree, &job.locked.manifest, job.epoch(), turn.key().as_str(), &folder, &stop)
         })?;
         let manifest = &job.locked.manifest;
         let record = ImageRecord {
@@ -58,6 +63,15 @@ pub(crate) async fn commit(
     spawn_blocking(work).await.map_err(BuildError::panicked)?
 }
 
+/// Says so to whoever looks.
+struct StopWhenDropped(Arc<AtomicBool>);
+
+impl Drop for StopWhenDropped {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
 /// The ext4 image; UUID and hash seed follow from the key, so that equal keys give equal bytes.
 fn write_rootfs(
     tree: &mut RootTree,
@@ -65,6 +79,7 @@ fn write_rootfs(
     epoch: i64,
     key: &str,
     folder: &Path,
+    stop: &AtomicBool,
 ) -> Result<(BlobRecord, u64), BuildError> {
     let mut options = Ext4Options {
         size: match manifest.size {
@@ -82,7 +97,7 @@ fn write_rootfs(
     tell_size(tree, size);
     let path = folder.join(BlobRecord::ROOTFS);
     let file = std::fs::File::create(&path).map_err(|error| failed("creating the root file system", error))?;
-    let summary = write_ext4(tree, &options, &file).map_err(failed_to_write)?;
+    let summary = write_ext4(tree, &options, &file, stop).map_err(failed_to_write)?;
     let record = BlobRecord {
         file: BlobRecord::ROOTFS.to_owned(),
         size: summary.size_bytes,

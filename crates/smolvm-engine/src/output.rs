@@ -59,6 +59,10 @@ impl<'a> Output<'a> {
     fn line(&mut self, bytes: &[u8]) {
         let mut line = String::from_utf8_lossy(bytes).trim_end_matches('\r').to_owned();
         blot(&mut line, &self.secrets);
+        // A program may print anything: what could move a terminal's cursor, or set its title, is left out.
+        line.retain(|character| !character.is_control() || character == '\t');
+        // Without what stood in between, the parts of a secret may have met.
+        blot(&mut line, &self.secrets);
         if let Some(log) = &mut self.log {
             // A log that cannot be written is missed later, by whoever looks for it.
             let _ = writeln!(log, "{line}");
@@ -117,10 +121,18 @@ mod tests {
         let mut output = Output::new("make", [b"canary-1\ncanary-2\n".to_vec()], &events);
         output.feed(b"first li");
         output.feed(b"ne\nTOKEN=canary-1");
-        output.feed(b" canary-2\r\nlast");
+        output.feed(b" canary-\x002\r\nlast");
         let wanted = ["first line", "TOKEN=******** ********", "last"];
         assert_eq!(output.finish(), wanted.join("\n"));
         assert_eq!(*seen.lock().unwrap(), wanted);
+    }
+
+    #[test]
+    fn nothing_that_commands_a_terminal_comes_through() {
+        let events = Events::silent();
+        let mut output = Output::new("make", [], &events);
+        output.feed(b"\x1b[2J\x1b]0;title\x07 a\tb \xc2\x9b \x00c\n");
+        assert_eq!(output.finish(), "[2J]0;title a\tb  c");
     }
 
     #[test]

@@ -9,6 +9,7 @@ mod stream;
 
 use std::fs::File;
 use std::os::unix::fs::MetadataExt;
+use std::sync::atomic::AtomicBool;
 
 pub use error::Ext4Error;
 
@@ -65,7 +66,14 @@ pub struct Ext4Summary {
 /// Writes the tree as ext4 over whatever the file held before.
 ///
 /// The same tree and options give the same bytes, wherever the content lies. Nothing is synced.
-pub fn write_ext4(tree: &RootTree, options: &Ext4Options, file: &File) -> Result<Ext4Summary, Ext4Error> {
+///
+/// Hashing takes time for holes too, about a second for each few GiB: when `stop` becomes true meanwhile, [`Ext4Error::Stopped`] comes back soon.
+pub fn write_ext4(
+    tree: &RootTree,
+    options: &Ext4Options,
+    file: &File,
+    stop: &AtomicBool,
+) -> Result<Ext4Summary, Ext4Error> {
     let declared = Declared::new(tree)?;
     let (size_bytes, sealed) = size::seal(&declared, options)?;
 
@@ -74,7 +82,7 @@ pub fn write_ext4(tree: &RootTree, options: &Ext4Options, file: &File) -> Result
     // hash can be computed without reading anything back.
     sealed.layout.writer(&mut metadata).map_err(Ext4Error::from_mkext4)?;
     file.set_len(0).and_then(|()| file.set_len(size_bytes)).map_err(Ext4Error::Write)?;
-    let blake3 = stream::write(file, size_bytes, &metadata, &declared.contents, &sealed.segments())?;
+    let blake3 = stream::write(file, size_bytes, &metadata, &declared.contents, &sealed.segments(), stop)?;
 
     let disk_bytes = file.metadata().map_err(Ext4Error::Write)?.blocks() * 512;
     Ok(Ext4Summary { size_bytes, disk_bytes, blake3 })

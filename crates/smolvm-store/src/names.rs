@@ -49,12 +49,17 @@ impl Names {
         Ok(NamesLock { _lock: Locked::wait_for_file(&self.lock)? })
     }
 
-    /// What a name means. A damaged entry means nothing.
+    /// What a name means. An entry that is damaged, or no file, means nothing.
     pub(crate) fn get(&self, name: &str) -> io::Result<Option<Named>> {
         if check_name(name).is_err() {
             return Ok(None);
         }
-        let text = match fs_err::read(self.folder.join(name)) {
+        let path = self.folder.join(name);
+        // Never waits for the other end of a pipe, or reads a device.
+        if std::fs::symlink_metadata(&path).is_ok_and(|found| !found.is_file()) {
+            return Ok(None);
+        }
+        let text = match fs_err::read(path) {
             Ok(text) => text,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(error),

@@ -27,7 +27,7 @@ pub struct Staging<'a> {
 impl Store {
     /// An empty folder to put an image together in; what killed builds left in such folders is removed.
     pub fn stage<'a>(&'a self, lock: &'a BuildLock) -> Result<Staging<'a>, StoreError> {
-        self.sweep_staging(lock.key())?;
+        self.sweep(Some(lock.key()))?;
         let folder = self.fresh_folder(lock.key());
         fs_err::create_dir_all(&folder).map_err(|error| self.error(error))?;
         Ok(Staging { store: self, lock, folder, is_here: true })
@@ -38,18 +38,25 @@ impl Store {
         self.staging_root().join(format!("{key}.{}", unique()))
     }
 
-    /// Removes folders whose builder is gone: those of `ours` (its lock is held by the caller), and those of keys that
-    /// nobody has locked.
-    fn sweep_staging(&self, ours: &BuildKey) -> Result<(), StoreError> {
+    /// Removes the folders of images that killed builds were putting together, and says how many. Those of running builds stay.
+    pub fn sweep_staging(&self) -> Result<usize, StoreError> {
+        self.sweep(None)
+    }
+
+    /// Folders whose builder is gone are those of `ours` (its lock is held by the caller), and those of keys that nobody has locked.
+    fn sweep(&self, ours: Option<&BuildKey>) -> Result<usize, StoreError> {
         let left = entries(&self.staging_root()).map_err(|error| self.error(error))?;
+        let mut removed = 0;
         for name in left {
             let Some(Ok(key)) = name.split('.').next().map(str::parse::<BuildKey>) else { continue };
-            let lock = if key == *ours { None } else { self.try_lock(&key)? };
-            if key == *ours || lock.is_some() {
+            let is_ours = ours == Some(&key);
+            let lock = if is_ours { None } else { self.try_lock(&key)? };
+            if is_ours || lock.is_some() {
                 remove_folder(&self.staging_root().join(name)).map_err(|error| self.error(error))?;
+                removed += 1;
             }
         }
-        Ok(())
+        Ok(removed)
     }
 }
 

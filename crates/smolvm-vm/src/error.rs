@@ -246,6 +246,17 @@ pub enum VmError {
         console: ConsoleEnd,
     },
 
+    /// The connection broke, and the guest goes on.
+    #[error("the connection to the guest broke while the command ran, though the guest itself is up; {console}")]
+    #[diagnostic(
+        code(smolvm::vm::connection_broke),
+        help("Did the command end sshd, or change the network? What it did until then was done.")
+    )]
+    ConnectionBroke {
+        /// The end of its console.
+        console: ConsoleEnd,
+    },
+
     /// A file or process operation failed.
     #[error("could not {action}")]
     #[diagnostic(code(smolvm::vm::io))]

@@ -224,11 +224,19 @@ impl Machine {
         };
         match status.map_err(VmError::io("wait for the command"))?.code() {
             // 255 is what the client says when the connection broke, but commands may say it too.
-            Some(255) if !self.connection.is_alive().await => {
-                Err(VmError::ConnectionLost { console: self.console.end() })
-            }
+            Some(255) if !self.connection.is_alive().await => Err(self.lost().await),
             Some(code) => Ok(code),
-            None => Err(VmError::ConnectionLost { console: self.console.end() }),
+            None => Err(self.lost().await),
+        }
+    }
+
+    /// Why the connection is gone.
+    async fn lost(&mut self) -> VmError {
+        /// A guest that powers itself off closes the connection before it is off.
+        const PATIENCE: Duration = Duration::from_secs(3);
+        match tokio::time::timeout(PATIENCE, self.vmm.wait()).await {
+            Ok(_) => VmError::ConnectionLost { console: self.console.end() },
+            Err(_) => VmError::ConnectionBroke { console: self.console.end() },
         }
     }
 

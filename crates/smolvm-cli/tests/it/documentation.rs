@@ -65,7 +65,7 @@ fn the_librarys_example_is_the_one_that_compiles() {
 }
 
 #[test]
-fn the_examples_are_valid() {
+fn the_example_is_valid() {
     let top = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
     run(&top, ["check", "-f", "Smolfile.example.yaml"]).expect_code(0);
 }

@@ -3,6 +3,7 @@
 //! The tests of one run share one store, so that the image they boot is built once (and the store's locks are put to work).
 //! They need the host's apt mirror, QEMU and ssh. Where one is missing they say so and pass, but never in CI.
 
+mod examples;
 mod guest;
 mod host;
 mod init;

@@ -1,5 +1,6 @@
 //! The text of a lock file: YAML, one line for each index and package, so that a diff shows what changed.
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::ops::Range;
 
@@ -145,14 +146,12 @@ fn check(lock: &Lock) -> Result<(), (String, String)> {
         likely_time("date", index.date)?;
         hex_digest(&format!("the index of {}", index.suite), &index.sha256)?;
     }
-    let mut previous: Option<(&str, &str)> = None;
+    let mut seen = BTreeSet::new();
     for package in &lock.packages {
         sound(package)?;
-        let this = (package.name.as_str(), package.arch.as_str());
-        if previous == Some(this) {
+        if !seen.insert((&package.name, &package.arch)) {
             return Err((format!("`{}` is listed twice", package.name), package.path.clone()));
         }
-        previous = Some(this);
     }
     match &lock.kernel {
         LockedKernel::Distro(kernel) | LockedKernel::Debian(kernel) => {

@@ -11,9 +11,16 @@ const WORKSPACE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../..");
 /// The usual world, with the files that lie beside an example.
 fn world_of(folder: &Path) -> World {
     let mut world = World::default();
-    for name in ["web-agent/server.js", "locked-down/sshd.conf"] {
-        if let Ok(bytes) = std::fs::read(folder.join(name)) {
-            world.files.insert(PathBuf::from(name), bytes);
+    let mut folders = vec![PathBuf::new()];
+    while let Some(inside) = folders.pop() {
+        for entry in std::fs::read_dir(folder.join(&inside)).expect("an example can be listed") {
+            let entry = entry.expect("an example can be listed");
+            let path = inside.join(entry.file_name());
+            if entry.path().is_dir() {
+                folders.push(path);
+            } else {
+                world.files.insert(path, std::fs::read(entry.path()).expect("a file beside an example"));
+            }
         }
     }
     world
@@ -30,18 +37,22 @@ fn loads(name: &str, text: &str, world: &World) -> Loaded {
 
 #[test]
 fn every_example_loads() {
-    let folder = Path::new(WORKSPACE).join("examples");
+    let all = Path::new(WORKSPACE).join("examples");
+    let index = std::fs::read_to_string(all.join("README.md")).expect("examples/README.md");
     let mut seen = 0;
-    for entry in std::fs::read_dir(&folder).expect("examples are there") {
-        let path = entry.expect("examples can be listed").path();
-        if path.extension().is_some_and(|extension| extension == "yaml") {
-            let text = std::fs::read_to_string(&path).expect("an example is text");
-            assert!(text.starts_with("# yaml-language-server: $schema=../schemas/smolfile.schema.json\n"), "{path:?}");
-            loads(&path.display().to_string(), &text, &world_of(&folder));
-            seen += 1;
+    for entry in std::fs::read_dir(&all).expect("examples are there") {
+        let folder = entry.expect("examples can be listed").path();
+        if !folder.is_dir() {
+            continue;
         }
+        let name = folder.file_name().expect("a name").to_string_lossy().into_owned();
+        let text = std::fs::read_to_string(folder.join("Smolfile.yaml")).expect("an example is text");
+        assert!(text.starts_with("# yaml-language-server: $schema=../../schemas/smolfile.schema.json\n"), "{name}");
+        assert_eq!(loads(&name, &text, &world_of(&folder)).manifest.name, name);
+        assert!(index.contains(&format!("[{name}]({name}/Smolfile.yaml)")), "examples/README.md lacks {name}");
+        seen += 1;
     }
-    assert!(seen >= 3, "{seen}");
+    assert!(seen >= 10, "{seen}");
 }
 
 #[test]

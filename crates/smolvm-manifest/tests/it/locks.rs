@@ -153,9 +153,12 @@ fn how_a_lock_is_written_says_nothing() {
 
 #[test]
 fn a_package_twice_is_damage() {
-    let mut lock = lock_for(&manifest("base: debian:bookworm\n"));
-    lock.packages.insert(0, lock.packages[0].clone());
-    assert!(refused(&lock.to_text()).contains("`base-files` is listed twice"));
+    let lock = lock_for(&manifest("base: debian:bookworm\n"));
+    for at in [0, lock.packages.len()] {
+        let mut lock = lock.clone();
+        lock.packages.insert(at, lock.packages[0].clone());
+        assert!(refused(&lock.to_text()).contains("`base-files` is listed twice"), "{at}");
+    }
 }
 
 #[test]

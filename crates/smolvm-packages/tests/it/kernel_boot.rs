@@ -4,6 +4,7 @@
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
 use smolvm_packages::kernel::{Kernel, ModuleSet, SourceFile, busybox};
@@ -101,7 +102,7 @@ impl Machine {
         let image = std::fs::File::create_new(&disk).unwrap();
         let options =
             Ext4Options { size: Ext4Size::Auto, uuid: [1; 16], hash_seed: [2; 16], epoch: EPOCH, label: String::new() };
-        write_ext4(&self.root(), &options, &image).unwrap();
+        write_ext4(&self.root(), &options, &image, &AtomicBool::new(false)).unwrap();
 
         let started = Instant::now();
         let mut qemu = Command::new("qemu-system-x86_64")

@@ -43,6 +43,10 @@ pub enum Ext4Error {
     #[error("cannot write the root file system image")]
     #[diagnostic(code(smolvm::rootfs::write), help("check that the disk has free space"))]
     Write(#[source] io::Error),
+    /// Somebody asked for it.
+    #[error("the root file system image was not finished: somebody asked to stop")]
+    #[diagnostic(code(smolvm::rootfs::stopped))]
+    Stopped,
     /// Options that no ext4 file system can have.
     #[error("no such ext4 file system can be made: {reason}")]
     #[diagnostic(code(smolvm::rootfs::ext4_options))]

@@ -6,6 +6,9 @@ use std::io;
 use std::ops::Range;
 use std::os::unix::fs::FileExt;
 
+use rustix::fs::SeekFrom;
+use rustix::io::Errno;
+
 use crate::Content;
 
 /// Below this size a file is not looked through: almost no small file has a hole worth its entry in the extent tree.
@@ -32,6 +35,13 @@ pub(super) fn data_ranges(content: &Content, buffer: &mut Vec<u8>) -> io::Result
             buffer.resize(READ_AT_ONCE, 0);
             let mut offset = 0;
             while offset < size {
+                // What the host's file system knows to be a hole need not be read.
+                match rustix::fs::seek(file.file(), SeekFrom::Data(offset)) {
+                    Ok(data) => offset = offset.max(data - data % UNIT as u64),
+                    Err(Errno::NXIO) => break,
+                    // One that does not know.
+                    Err(_) => {}
+                }
                 let length = usize::try_from(size - offset).map_or(READ_AT_ONCE, |left| left.min(READ_AT_ONCE));
                 file.file().read_exact_at(&mut buffer[..length], offset)?;
                 add_data(&mut ranges, offset, &buffer[..length]);
@@ -63,7 +73,24 @@ fn is_zero(bytes: &[u8]) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::io::Write as _;
+
     use super::*;
+
+    /// Reading it would take longer than anybody waits.
+    #[test]
+    fn what_the_host_knows_to_be_a_hole_is_not_read() {
+        const SIZE: u64 = 8 << 40;
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("content");
+        let mut file = fs_err::File::create(&path).unwrap();
+        file.write_all(b"begin").unwrap();
+        file.file().write_all_at(b"middle", 4 << 40).unwrap();
+        file.set_len(SIZE).unwrap();
+        let unit = UNIT as u64;
+        let ranges = data_ranges(&Content::File { path, size: SIZE }, &mut Vec::new()).unwrap();
+        assert_eq!(ranges, [0..unit, 4 << 40..(4 << 40) + unit]);
+    }
 
     fn check(size: usize, ones: &[usize], expected: &[Range<u64>]) {
         let mut bytes = vec![0; size];

@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
 
 use super::declare::FileContent;
@@ -15,6 +16,8 @@ use crate::tree::size_changed;
 const BUFFER: usize = 2 << 20;
 /// How far reading may run ahead of hashing.
 const BUFFERS_AHEAD: usize = 4;
+/// How much of a hole is hashed before somebody looks whether to stop.
+const HOLE: u64 = 64 << 20;
 /// Stands for every hole when hashing. It lies in memory that is never written, and fits a core's cache.
 static ZEROS: [u8; 1 << 20] = [0; 1 << 20];
 
@@ -45,12 +48,13 @@ pub(super) fn write(
     metadata: &Metadata,
     contents: &[FileContent<'_>],
     segments: &[Segment],
+    stop: &AtomicBool,
 ) -> Result<blake3::Hash, Ext4Error> {
     std::thread::scope(|scope| {
         let (to_hash, pieces) = sync_channel(BUFFERS_AHEAD);
         let (give_back, spare) = channel();
         let hasher = scope.spawn(move || hash(&pieces, &give_back));
-        let mut image = Image { file, position: 0, buffer: vec![0; BUFFER], filled: 0, to_hash, spare };
+        let mut image = Image { file, position: 0, buffer: vec![0; BUFFER], filled: 0, to_hash, spare, stop };
         let written = write_regions(&mut image, metadata, contents, segments)
             .and_then(|()| image.zeros_until(size))
             .and_then(|()| image.flush());
@@ -114,6 +118,7 @@ struct Image<'file> {
     filled: usize,
     to_hash: SyncSender<Piece>,
     spare: Receiver<Vec<u8>>,
+    stop: &'file AtomicBool,
 }
 
 enum Piece {
@@ -159,11 +164,19 @@ impl Image<'_> {
         self.bytes(&ZEROS[..usize::try_from(in_block).unwrap_or_default()])?;
         if offset > self.position {
             self.flush()?;
+        }
+        while offset > self.position {
+            self.check()?;
+            let length = (offset - self.position).min(HOLE);
             // The hasher only goes away when it panics, which joining it reports.
-            let _ = self.to_hash.send(Piece::Zeros(offset - self.position));
-            self.position = offset;
+            let _ = self.to_hash.send(Piece::Zeros(length));
+            self.position += length;
         }
         Ok(())
+    }
+
+    fn check(&self) -> Result<(), Ext4Error> {
+        if self.stop.load(Ordering::Relaxed) { Err(Ext4Error::Stopped) } else { Ok(()) }
     }
 
     /// The free part of the buffer: at least one byte.
@@ -180,6 +193,7 @@ impl Image<'_> {
     }
 
     fn flush(&mut self) -> Result<(), Ext4Error> {
+        self.check()?;
         if self.filled == 0 {
             return Ok(());
         }

@@ -1,3 +1,5 @@
+use std::sync::atomic::AtomicBool;
+
 use smolvm_rootfs::{Content, Ext4Error, Ext4Size, Inode, Kind, RootTree, write_ext4};
 
 use crate::e2fsprogs::{debugfs, run};
@@ -35,7 +37,8 @@ fn an_older_longer_image_in_the_file_leaves_no_trace() {
     let image = write(&small_tree(), Ext4Size::Fixed(16 * MIB)).unwrap();
     let again = fs_err::OpenOptions::new().write(true).open(&image.path).unwrap();
     fs_err::write(&image.path, vec![0xFF; 20 << 20]).unwrap();
-    let summary = write_ext4(&small_tree(), &options(Ext4Size::Fixed(16 * MIB)), again.file()).unwrap();
+    let summary =
+        write_ext4(&small_tree(), &options(Ext4Size::Fixed(16 * MIB)), again.file(), &AtomicBool::new(false)).unwrap();
     assert_eq!(summary.size_bytes, image.summary.size_bytes);
     assert_eq!(blake3::hash(&image.bytes()), image.summary.blake3);
 }
@@ -236,4 +239,14 @@ fn the_trees_own_empty_lost_and_found_gives_way() {
     let mut tree = RootTree::new(EPOCH);
     tree.insert("lost+found", Inode { mode: 0o755, ..folder() }).unwrap();
     write(&tree, Ext4Size::Auto).unwrap();
+}
+
+/// A disk of 8 TiB takes an hour to hash.
+#[test]
+fn somebody_who_wants_to_stop_need_not_wait() {
+    let file = tempfile::tempfile().unwrap();
+    let stop = AtomicBool::new(true);
+    let options = options(Ext4Size::Fixed(8 << 40));
+    let stopped = write_ext4(&small_tree(), &options, &file, &stop);
+    assert!(matches!(stopped, Err(Ext4Error::Stopped)), "{stopped:?}");
 }

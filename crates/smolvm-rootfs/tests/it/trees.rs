@@ -1,6 +1,7 @@
 //! Trees to make images of.
 
 use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicBool;
 
 use smolvm_rootfs::{Content, Ext4Error, Ext4Options, Ext4Size, Ext4Summary, Inode, Kind, RootTree, write_ext4};
 
@@ -74,7 +75,7 @@ pub(crate) fn write(tree: &RootTree, size: Ext4Size) -> Result<Image, Ext4Error>
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("rootfs.ext4");
     let file = fs_err::OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path).unwrap();
-    let summary = write_ext4(tree, &options(size), file.file())?;
+    let summary = write_ext4(tree, &options(size), file.file(), &AtomicBool::new(false))?;
     super::e2fsprogs::assert_clean(&path);
     assert_eq!(fs_err::metadata(&path).unwrap().len(), summary.size_bytes);
     // Reading GiB of holes back takes seconds, and shows nothing that a smaller image does not.

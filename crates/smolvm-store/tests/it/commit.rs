@@ -5,7 +5,7 @@ use std::thread;
 
 use smolvm_store::{Store, StoreError};
 
-use crate::support::{build, created, key, store, write};
+use crate::support::{build, created, key, overwrite, store, write};
 
 #[test]
 fn what_is_not_what_its_record_says_does_not_get_in() {
@@ -79,4 +79,33 @@ fn an_image_in_use_is_not_replaced_by_another_build_of_its_key() {
     let after = fs_err::metadata(again.rootfs()).unwrap();
     assert_eq!(std::os::unix::fs::MetadataExt::ino(&before), std::os::unix::fs::MetadataExt::ino(&after));
     assert_eq!(store.find("other").unwrap().key(), &key('a'));
+}
+
+#[test]
+fn what_killed_builds_were_putting_together_is_swept_away() {
+    let (_folder, store) = store();
+    let running = store.lock(&key('a')).unwrap();
+    let being_made = store.stage(&running).unwrap();
+    fs_err::write(being_made.path().join("kernel"), "half").unwrap();
+    let left = store.root().join("staging").join(format!("{}.99999.1", key('b')));
+    fs_err::create_dir(&left).unwrap();
+    fs_err::write(left.join("rootfs.ext4"), "half").unwrap();
+    assert_eq!(store.sweep_staging().unwrap(), 1);
+    assert!(!left.exists());
+    assert!(being_made.path().join("kernel").exists(), "a running build lost its files");
+}
+
+#[test]
+fn an_unpacked_kernel_is_kept_beside_the_image_and_compared() {
+    let (_folder, store) = store();
+    let image = build(&store, "dev", &key('a'));
+    let path = store.keep_unpacked_kernel(&image, b"an ELF").unwrap();
+    assert_eq!(path.parent(), Some(image.folder()));
+    overwrite(&path, b"something else");
+    assert_eq!(store.keep_unpacked_kernel(&image, b"an ELF").unwrap(), path);
+    assert_eq!(fs_err::read(&path).unwrap(), b"an ELF");
+    assert!(store.lookup(&key('a')).unwrap().is_some(), "the image is still whole");
+    drop(image);
+    store.remove("dev").unwrap();
+    assert!(!path.exists());
 }

@@ -80,3 +80,18 @@ fn a_listing_shows_names_then_the_nameless_and_what_is_wrong() {
         ]
     );
 }
+
+/// Somebody else's, or a slip of the hand.
+#[test]
+fn what_is_no_entry_of_the_index_hides_nothing() {
+    let (_folder, store) = store();
+    build(&store, "dev", &key('a'));
+    let index = store.root().join("index");
+    fs_err::create_dir(index.join("folder")).unwrap();
+    rustix::fs::mkfifoat(rustix::fs::CWD, index.join("pipe"), rustix::fs::Mode::RWXU).unwrap();
+    std::os::unix::fs::symlink("/dev/zero", index.join("link")).unwrap();
+    fs_err::write(index.join("garbage"), "garbage").unwrap();
+    assert_eq!(store.list().unwrap().len(), 1);
+    assert_eq!(store.find("dev").unwrap().key(), &key('a'));
+    assert!(matches!(store.find("folder"), Err(StoreError::NoSuchImage { .. })));
+}
