@@ -10,15 +10,46 @@ use crate::support::{Project, debian_host, docker_address, has, machine, program
 
 const PASSWORD: &str = "canary-alpine-5521";
 
+/// A daemon and a mirror, where an image of Alpine can be built and booted.
+fn alpine() -> Option<(String, AlpineMirror)> {
+    let docker = docker_address()?;
+    has("an apt mirror of Debian, for the kernel", debian_host()).then_some(())?;
+    has("qemu-system-x86_64 and ssh", programs_are_here(&["qemu-system-x86_64", "ssh"])).then_some(())?;
+    Some((docker, AlpineMirror::start()?))
+}
+
+/// SmolVM's two ways to an Alpine image, as they stand in `examples/`, from the mirror of the tests.
+#[test]
+fn the_examples_are_built_booted_and_reached() {
+    let Some((docker, mirror)) = alpine() else { return };
+    import(&docker, &mirror, "alpine:3.22");
+    for name in ["alpine-key", "alpine-password"] {
+        let example = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples").join(name);
+        let text = fs_err::read_to_string(example.join("Smolfile.yaml")).unwrap();
+        let (address, key) = (mirror.address(), mirror.key_file());
+        let smolfile = format!("{text}repositories:\n  - {{name: alpine, url: \"{address}\", signed_by: {key}}}\n");
+        let project = Project::new(&smolfile).with("DOCKER_HOST", &docker).with("ROOT_PASSWORD", PASSWORD);
+        fs_err::write(project.path().join(key), mirror.public_key()).unwrap();
+        let image = project.build().unwrap_or_else(|error| panic!("{}", crate::archive::report(&error)));
+        assert_eq!(image.name, name);
+        runtime().block_on(async {
+            let guest = Machine::boot(&machine(&image, project.path()), &|_| {}).await.unwrap();
+            let script = ". /etc/os-release; echo $ID; cut -d' ' -f3 /root/.ssh/authorized_keys";
+            let said = guest.command(Some(&["sh", "-c", script])).output().await.unwrap();
+            let is_by_key = name == "alpine-key";
+            let expected = if is_by_key { "alpine\nreplace-by-yours\n" } else { "alpine\n" };
+            assert_eq!(String::from_utf8_lossy(&said.stdout), expected, "{name}: {said:?}");
+            let port = port(&guest.command(Some(&["true"])));
+            let expected = if is_by_key { "" } else { "root\n" };
+            assert_eq!(by_password(&port, PASSWORD, project.path()), expected, "{name}");
+            guest.power_off(&|_| {}).await.unwrap();
+        });
+    }
+}
+
 #[test]
 fn alpine_is_built_booted_and_reached_by_key_and_by_password() {
-    let Some(docker) = docker_address() else { return };
-    if !has("an apt mirror of Debian, for the kernel", debian_host())
-        || !has("qemu-system-x86_64 and ssh", programs_are_here(&["qemu-system-x86_64", "ssh"]))
-    {
-        return;
-    }
-    let Some(mirror) = AlpineMirror::start() else { return };
+    let Some((docker, mirror)) = alpine() else { return };
     import(&docker, &mirror, "alpine:3.20");
     let smolfile = format!(
         "name: alpine-box\nbase: alpine:3.20\nsize: 256MiB\npackages: [hello]\nkernel: debian\n\
