@@ -10,7 +10,8 @@ const WORKSPACE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../..");
 
 /// The usual world, with the files that lie beside an example.
 fn world_of(folder: &Path) -> World {
-    let mut world = World::default();
+    let name = folder.file_name().map(|name| name.to_string_lossy().into_owned());
+    let mut world = World { folder: name, ..World::default() };
     let mut folders = vec![PathBuf::new()];
     while let Some(inside) = folders.pop() {
         for entry in std::fs::read_dir(folder.join(&inside)).expect("an example can be listed") {
@@ -62,7 +63,7 @@ fn the_example_in_the_root_loads() {
         eprintln!("skipped: there is no Smolfile.example.yaml");
         return;
     };
-    loads("Smolfile.example.yaml", &text, &world_of(Path::new(WORKSPACE)));
+    loads("Smolfile.example.yaml", &text, &World::default());
 }
 
 /// As it is, and with every suggestion in it taken.
