@@ -46,7 +46,7 @@ pub enum EngineError {
     #[diagnostic(transparent)]
     Account(#[from] AccountError),
     /// A run step that ended with an error.
-    #[error("run[{index}] failed with {status}:\n  {command}\nIts last lines were:\n{output}")]
+    #[error("run[{index}] failed with {status}:\n  {command}\n{}", printed(output))]
     #[diagnostic(
         code(smolvm::engine::step_failed),
         help("the step runs as `/bin/sh -ec`, in the image, with its own `env`; `smolvm render` shows every step")
@@ -125,4 +125,9 @@ impl EngineError {
             _ => None,
         }
     }
+}
+
+/// What a failed step printed at last, for a report.
+pub(crate) fn printed(output: &str) -> String {
+    if output.trim().is_empty() { "It printed nothing.".to_owned() } else { format!("Its last lines were:\n{output}") }
 }

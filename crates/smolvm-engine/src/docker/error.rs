@@ -7,6 +7,8 @@ use miette::Diagnostic;
 use smolvm_manifest::Arch;
 use thiserror::Error;
 
+use crate::error::printed;
+
 /// Why Docker did not build the image.
 #[derive(Debug, Error, Diagnostic)]
 #[non_exhaustive]
@@ -224,7 +226,7 @@ pub enum DockerError {
         way_out: String,
     },
     /// A step of the Dockerfile.
-    #[error("Docker failed at the step\n  {step}\n{message}\nIts last lines were:\n{output}")]
+    #[error("Docker failed at the step\n  {step}\n{message}\n{}", printed(output))]
     #[diagnostic(code(smolvm::docker::step_failed), help("the whole log is in {}; `smolvm render` shows every step", log.display()))]
     StepFailed {
         /// The step, as Docker writes it.

@@ -216,14 +216,14 @@ fn what_a_guest_writes_on_a_kept_disk_is_there_the_next_time() {
     // Shown as it goes, and powered off when it is asked to stop.
     let mut smolvm = shared.smolvm();
     smolvm.args(["run", "project", "-v", "--console", "--persist"]).arg(&disk).stderr(Stdio::piped());
-    let mut watched = smolvm.spawn().expect("smolvm starts");
-    let mut console = watched.stderr.take().expect("stderr");
+    let mut watched = Ended(smolvm.spawn().expect("smolvm starts"));
+    let mut console = watched.0.stderr.take().expect("stderr");
     let shown = read_until(&mut console, "ready after");
     assert!(shown.contains("SMOLVM_TS stage=init-start"), "{shown}");
-    kill_process(Pid::from_child(&watched), Signal::INT).expect("a signal");
+    kill_process(Pid::from_child(&watched.0), Signal::INT).expect("a signal");
     let mut rest = String::new();
     console.read_to_string(&mut rest).expect("the rest");
-    let code = watched.wait().expect("it ends").code();
+    let code = watched.0.wait().expect("it ends").code();
     assert_eq!(code, Some(130), "{rest}");
     assert!(rest.contains("stage=power-off"), "{rest}");
     if needs("e2fsck", Path::new("/usr/sbin/e2fsck").exists()) {
