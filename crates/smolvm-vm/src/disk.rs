@@ -33,6 +33,10 @@ impl KeptDisk {
         if !path.exists() {
             copy_disk(rootfs, path).map_err(failed)?;
         }
+        // The image store's files are: root could write on them all the same.
+        if fs_err::metadata(path).map_err(failed)?.permissions().readonly() {
+            return Err(VmError::DiskReadOnly { disk: path.to_owned() });
+        }
         let mut file = fs_err::OpenOptions::new().read(true).write(true).open(path).map_err(failed)?;
         match file.file().try_lock() {
             Ok(()) => {}
@@ -156,6 +160,17 @@ mod tests {
         fs_err::remove_file(&rootfs).unwrap();
         file_system(&rootfs, 2);
         assert!(KeptDisk::open(&kept, &rootfs).unwrap().of_another_image);
+    }
+
+    #[test]
+    fn an_images_own_file_is_never_a_disk_to_write_on() {
+        let folder = tempfile::tempdir().unwrap();
+        let rootfs = folder.path().join("rootfs");
+        file_system(&rootfs, 1);
+        assert!(matches!(KeptDisk::open(&rootfs, &rootfs), Err(VmError::DiskReadOnly { .. })));
+        let link = folder.path().join("link");
+        std::os::unix::fs::symlink(&rootfs, &link).unwrap();
+        assert!(matches!(KeptDisk::open(&link, &rootfs), Err(VmError::DiskReadOnly { .. })));
     }
 
     #[test]

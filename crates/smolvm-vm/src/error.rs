@@ -122,6 +122,19 @@ pub enum VmError {
         disk: PathBuf,
     },
 
+    /// Nobody may write on it, as on the files of an image.
+    #[error("`{}` is read-only, as the files of the image store are", disk.display())]
+    #[diagnostic(
+        code(smolvm::vm::disk_read_only),
+        help(
+            "Name a file that is not there yet, and the disk is made in it; or `chmod u+w` this one, if it is a copy of yours."
+        )
+    )]
+    DiskReadOnly {
+        /// The disk.
+        disk: PathBuf,
+    },
+
     /// A file that is there and is something else.
     #[error("`{}` is no disk: it is no file with an ext4 file system", disk.display())]
     #[diagnostic(
@@ -293,6 +306,7 @@ impl VmError {
                 | Self::ShareMissing { .. }
                 | Self::KernelWithout9p { .. }
                 | Self::DiskInUse { .. }
+                | Self::DiskReadOnly { .. }
                 | Self::NoDisk { .. }
                 | Self::Path { .. }
         )
