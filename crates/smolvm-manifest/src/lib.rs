@@ -34,7 +34,7 @@ pub use document::Document;
 pub use key::{BuildKey, NotABuildKey, question};
 pub use load::{Loaded, load, load_bytes};
 pub use lock::{
-    ImageTools, KernelFile, Lock, LockError, LockedImage, LockedIndex, LockedKernel, LockedManifest, LockedPackage,
+    ImageTools, KernelFile, Lock, LockChange, LockError, LockedImage, LockedIndex, LockedKernel, LockedManifest, LockedPackage,
     PackageLayer, PackagedKernel, StaleLock,
 };
 pub use manifest::{

@@ -4,9 +4,11 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+mod changes;
 mod numbers;
 mod text;
 
+pub use changes::LockChange;
 pub use text::LockError;
 
 use crate::key::question;
@@ -36,7 +38,7 @@ impl LockedManifest {
 )]
 #[diagnostic(
     code(smolvm::lock::stale),
-    help("delete the lock file and run `smolvm build` again: it resolves the packages anew and writes a new one")
+    help("run `smolvm lock`: it resolves the packages anew and writes a new one")
 )]
 pub struct StaleLock;
 
