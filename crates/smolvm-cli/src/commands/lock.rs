@@ -13,7 +13,9 @@ use crate::terminal::Terminal;
 
 /// Write the lock of a Smolfile: every package and the kernel, exactly
 #[derive(Debug, Args)]
-#[command(after_help = "A lock that is current is left as it is. Commit it beside the Smolfile: whoever builds gets the same bytes.")]
+#[command(
+    after_help = "A lock that is current is left as it is. Commit it beside the Smolfile: whoever builds gets the same bytes."
+)]
 pub(crate) struct Arguments {
     #[command(flatten)]
     smolfile: Smolfile,

@@ -44,7 +44,8 @@ impl Lock {
 
     fn suites(&self) -> BTreeMap<String, Value> {
         let suite = |index: &super::LockedIndex| {
-            let date = OffsetDateTime::from_unix_timestamp(index.date).map_or_else(|_| index.date.to_string(), |date| date.date().to_string());
+            let date = OffsetDateTime::from_unix_timestamp(index.date)
+                .map_or_else(|_| index.date.to_string(), |date| date.date().to_string());
             (index.suite.clone(), Value { shown: date, digest: index.sha256.clone() })
         };
         self.indexes.iter().map(suite).collect()
