@@ -13,10 +13,10 @@ use crate::engine::{self, EngineKind, engine_of};
 use crate::error::IoFailure;
 use crate::surroundings::HostSurroundings;
 use crate::{BuildError, BuildOptions, BuiltImage, Event, Events, Stage};
-// The module alone: the function of that name is made here.
-use crate::resolve::{self};
+// The module too: the function of that name is made here.
+use crate::resolve::{self, FoundLock};
 use crate::unsupported::check_supported;
-use crate::{full_disk, kernel, output, steps, work};
+use crate::{full_disk, kernel, locking, output, steps, work};
 
 /// Builds the image that a Smolfile describes, or finds it in the store.
 ///
@@ -70,12 +70,12 @@ pub async fn resolve(options: &BuildOptions, events: &Events) -> Result<LockedMa
 /// Validates a Smolfile, everything that it refers to, and the lock beside it where there is one. Nothing is built or fetched.
 pub fn check(options: &BuildOptions, events: &Events) -> Result<Manifest, BuildError> {
     let (manifest, engine) = load_supported(options, events)?;
-    resolve::read_lock(&manifest, engine, options, events)?;
+    FoundLock::of(&manifest, engine, options)?;
     Ok(manifest)
 }
 
 /// The Smolfile, and the engine that would build it.
-fn load_supported(options: &BuildOptions, events: &Events) -> Result<(Manifest, EngineKind), BuildError> {
+pub(crate) fn load_supported(options: &BuildOptions, events: &Events) -> Result<(Manifest, EngineKind), BuildError> {
     let manifest = load(options, events)?;
     let engine = engine_of(&manifest, options.engine);
     check_supported(&manifest, engine).map_err(BuildError::input)?;
@@ -102,13 +102,13 @@ pub fn load(options: &BuildOptions, events: &Events) -> Result<Manifest, BuildEr
 
 /// How package files are got, and from where.
 #[derive(Debug, Clone)]
-struct Sources {
+pub(crate) struct Sources {
     fetcher: Fetcher,
     mirrors: smolvm_fetch::Mirrors,
 }
 
 impl Sources {
-    fn new(manifest: &Manifest, options: &BuildOptions, events: &Events) -> Result<Self, BuildError> {
+    pub(crate) fn new(manifest: &Manifest, options: &BuildOptions, events: &Events) -> Result<Self, BuildError> {
         let sink = events.clone();
         let fetcher = Fetcher::new(FetchOptions {
             offline: options.offline,
@@ -129,9 +129,30 @@ async fn lock(
     sources: &Sources,
     events: &Events,
 ) -> Result<LockedManifest, BuildError> {
-    if let Some(lock) = resolve::read_lock(&manifest, engine, options, events)? {
-        return LockedManifest::new(manifest, lock).map_err(BuildError::input);
+    let old = match FoundLock::of(&manifest, engine, options)? {
+        FoundLock::Current(lock) => return LockedManifest::new(manifest, lock).map_err(BuildError::input),
+        found if options.locked => return Err(locking::needed(found, options)),
+        FoundLock::Missing => None,
+        FoundLock::Outrun(lock, why) => {
+            events.send(Event::Note(format!("{why}: resolving again")));
+            Some(lock)
+        }
+    };
+    let locked = resolve_now(manifest, engine, options, sources, events).await?;
+    for change in old.iter().flat_map(|old| old.changes_to(&locked.lock)) {
+        events.send(Event::Note(format!("lock: {change}")));
     }
+    Ok(locked)
+}
+
+/// Resolves against the indexes of today, and writes the lock.
+pub(crate) async fn resolve_now(
+    manifest: Manifest,
+    engine: EngineKind,
+    options: &BuildOptions,
+    sources: &Sources,
+    events: &Events,
+) -> Result<LockedManifest, BuildError> {
     let resolving = resolve::resolve_now(manifest, engine, options, &sources.fetcher, &sources.mirrors, events);
     events.stage_async(Stage::Resolve, resolving).await
 }

@@ -23,6 +23,8 @@ pub struct BuildOptions {
     pub engine: EngineChoice,
     /// Use the download cache alone.
     pub offline: bool,
+    /// Build from a current lock, or not at all.
+    pub locked: bool,
     /// How often a mirror is asked before the next one is, or the build fails.
     pub retries: Retries,
     /// How long a mirror may take.
@@ -42,6 +44,7 @@ impl BuildOptions {
             output: None,
             engine: EngineChoice::Auto,
             offline: false,
+            locked: false,
             retries: Retries::default(),
             timeouts: Timeouts::default(),
             host,

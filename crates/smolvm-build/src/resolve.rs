@@ -21,45 +21,50 @@ use crate::{BuildError, BuildOptions, Event, Events, Host, indexes, steps};
 /// Whose kernel `kernel: debian` means.
 const DEBIAN_KERNEL: Distro = Distro::DebianTrixie;
 
-/// The lock beside the manifest, if there is one and it answers what the manifest asks.
-pub(crate) fn read_lock(
-    manifest: &Manifest,
-    engine: EngineKind,
-    options: &BuildOptions,
-    events: &Events,
-) -> Result<Option<Lock>, BuildError> {
-    let path = options.lock_path();
-    let text = match crate::files::read_small(&path).and_then(|bytes| {
-        String::from_utf8(bytes).map_err(|error| std::io::Error::new(std::io::ErrorKind::InvalidData, error))
-    }) {
-        Ok(text) => text,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => {
-            let doing = format!("reading the lock `{}`", path.display());
-            let help = Some("make it readable, or delete it: the next build writes a new one".to_owned());
-            return Err(BuildError::input(IoFailure { doing, error, help }));
+/// What lies beside a manifest.
+#[derive(Debug)]
+pub(crate) enum FoundLock {
+    /// It answers what the manifest asks.
+    Current(Lock),
+    Missing,
+    /// It answers something else, for this reason.
+    Outrun(Box<Lock>, String),
+}
+
+impl FoundLock {
+    /// Reads it.
+    pub(crate) fn of(manifest: &Manifest, engine: EngineKind, options: &BuildOptions) -> Result<Self, BuildError> {
+        let path = options.lock_path();
+        let text = match crate::files::read_small(&path).and_then(|bytes| {
+            String::from_utf8(bytes).map_err(|error| std::io::Error::new(std::io::ErrorKind::InvalidData, error))
+        }) {
+            Ok(text) => text,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Self::Missing),
+            Err(error) => {
+                let doing = format!("reading the lock `{}`", path.display());
+                let help = Some("make it readable, or delete it: the next build writes a new one".to_owned());
+                return Err(BuildError::input(IoFailure { doing, error, help }));
+            }
+        };
+        let path = path.display();
+        let mut lock = Lock::parse(&path.to_string(), &text).map_err(BuildError::input)?;
+        if lock.question != question(manifest) {
+            let smolfile = options.smolfile.display();
+            let why = format!("`{path}` was written for another `{smolfile}` (packages, base or kernel changed)");
+            return Ok(Self::Outrun(Box::new(lock), why));
         }
-    };
-    let mut lock = Lock::parse(&path.display().to_string(), &text).map_err(BuildError::input)?;
-    if lock.question == question(manifest) {
         match engine {
             EngineKind::Docker if lock.base_image.is_none() => {
-                let path = path.display();
-                events.send(Event::Note(format!("`{path}` names no Docker image: looking at it, and resolving again")));
-                return Ok(None);
+                Ok(Self::Outrun(Box::new(lock), format!("`{path}` names no Docker image")))
             }
-            EngineKind::Docker => {}
-            // It decides nothing of what the embedded engine makes.
-            EngineKind::Embedded => lock.base_image = None,
+            EngineKind::Docker => Ok(Self::Current(lock)),
+            EngineKind::Embedded => {
+                // It decides nothing of what the embedded engine makes.
+                lock.base_image = None;
+                Ok(Self::Current(lock))
+            }
         }
-        return Ok(Some(lock));
     }
-    events.send(Event::Note(format!(
-        "`{}` was written for another `{}` (packages, base or kernel changed): resolving again",
-        path.display(),
-        options.smolfile.display()
-    )));
-    Ok(None)
 }
 
 /// Resolves a manifest against the signed indexes of today, and writes the lock.

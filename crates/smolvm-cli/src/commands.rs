@@ -5,6 +5,7 @@ mod check;
 mod completions;
 mod image;
 mod init;
+mod lock;
 mod render;
 mod run;
 mod schema;
@@ -25,6 +26,7 @@ pub(crate) enum Command {
     Init(init::Arguments),
     Check(check::Arguments),
     Render(render::Arguments),
+    Lock(lock::Arguments),
     Build(build::Arguments),
     Run(run::Arguments),
     #[command(subcommand)]
@@ -40,6 +42,7 @@ impl Command {
             Self::Init(_) => "init",
             Self::Check(_) => "check",
             Self::Render(_) => "render",
+            Self::Lock(_) => "lock",
             Self::Build(_) => "build",
             Self::Run(_) => "run",
             Self::Image(command) => command.name(),
@@ -54,6 +57,7 @@ impl Command {
             Self::Init(arguments) => arguments.output.json,
             Self::Check(arguments) => arguments.output.json,
             Self::Render(arguments) => arguments.output.json,
+            Self::Lock(arguments) => arguments.output.json,
             Self::Build(arguments) => arguments.format.json,
             Self::Image(command) => command.json(),
             Self::Run(_) | Self::Schema(_) | Self::Completions(_) => false,
@@ -66,6 +70,7 @@ impl Command {
             Self::Init(arguments) => arguments.execute(),
             Self::Check(arguments) => arguments.execute(terminal),
             Self::Render(arguments) => arguments.execute(terminal),
+            Self::Lock(arguments) => arguments.execute(terminal),
             Self::Build(arguments) => arguments.execute(terminal),
             Self::Run(arguments) => arguments.execute(terminal),
             Self::Image(command) => command.execute(),

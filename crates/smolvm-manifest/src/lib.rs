@@ -34,8 +34,8 @@ pub use document::Document;
 pub use key::{BuildKey, NotABuildKey, question};
 pub use load::{Loaded, load, load_bytes};
 pub use lock::{
-    ImageTools, KernelFile, Lock, LockError, LockedImage, LockedIndex, LockedKernel, LockedManifest, LockedPackage,
-    PackageLayer, PackagedKernel, StaleLock,
+    ImageTools, KernelFile, Lock, LockChange, LockError, LockedImage, LockedIndex, LockedKernel, LockedManifest,
+    LockedPackage, PackageLayer, PackagedKernel, StaleLock,
 };
 pub use manifest::{
     Arch, FileContent, FileEntry, KernelChoice, LocalEntry, LocalKind, LocalSource, Manifest, Modules, Owner,

@@ -4,9 +4,11 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+mod changes;
 mod numbers;
 mod text;
 
+pub use changes::LockChange;
 pub use text::LockError;
 
 use crate::key::question;
@@ -34,10 +36,7 @@ impl LockedManifest {
     "the lock file does not belong to this Smolfile: base, arch, packages, repositories, ssh or kernel changed after it \
      was written"
 )]
-#[diagnostic(
-    code(smolvm::lock::stale),
-    help("delete the lock file and run `smolvm build` again: it resolves the packages anew and writes a new one")
-)]
+#[diagnostic(code(smolvm::lock::stale), help("run `smolvm lock`: it resolves the packages anew and writes a new one"))]
 pub struct StaleLock;
 
 /// The content of a lock file. The file also holds a digest over all of it: see [`Lock::parse`].

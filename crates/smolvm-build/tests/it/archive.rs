@@ -56,6 +56,12 @@ impl Small {
         small
     }
 
+    /// Publishes one more package.
+    pub(crate) fn publish(&mut self, deb: &TestDeb) {
+        self.add(deb);
+        self.archive.write().unwrap();
+    }
+
     fn add(&mut self, deb: &TestDeb) {
         let path = self.folder.path().join("new.deb");
         fs_err::write(&path, deb.build().unwrap()).unwrap();

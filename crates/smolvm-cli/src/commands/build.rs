@@ -34,6 +34,10 @@ pub(crate) struct Arguments {
     #[arg(long)]
     offline: bool,
 
+    /// Build from the lock beside the Smolfile, or not at all
+    #[arg(long)]
+    locked: bool,
+
     #[command(flatten)]
     progress: ProgressArguments,
 
@@ -66,6 +70,7 @@ impl Arguments {
         options.output.clone_from(&self.output);
         options.engine = self.engine.into();
         options.offline = self.offline;
+        options.locked = self.locked;
         let progress = Progress::new(&self.progress, terminal);
         let events = progress.events();
         let image = progress.during(smolvm_build::build(&options, &events))?;

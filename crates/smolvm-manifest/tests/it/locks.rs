@@ -206,3 +206,32 @@ fn a_kernel_that_is_one_file_is_kept() {
         assert!(refused(&odd).contains("size"), "{odd}");
     }
 }
+
+#[test]
+fn what_changed_is_told_old_to_new() {
+    let old = lock_for(&manifest("base: debian:bookworm\n"));
+    assert_eq!(old.changes_to(&old), []);
+    let mut new = old.clone();
+    new.indexes[0].date += 3 * 86_400;
+    new.indexes[0].sha256 = "cd".repeat(32);
+    new.packages[0] = package("base-files", "12.4+deb12u6");
+    new.packages[0].sha256 = "ef".repeat(32);
+    // Another file under the same version.
+    new.packages[1].sha256 = "01".repeat(32);
+    new.packages.push(package("jq", "1.6"));
+    new.kernel = LockedKernel::Smolvm(KernelFile { sha256: "23".repeat(32) });
+    let changes: Vec<String> = old.changes_to(&new).iter().map(ToString::to_string).collect();
+    let digest = &old.packages[1].sha256[..12];
+    assert_eq!(
+        changes,
+        [
+            "bookworm 2023-11-14 -> 2023-11-17".to_owned(),
+            "base-files 12.4+deb12u5 -> 12.4+deb12u6".to_owned(),
+            "+ jq 1.6".to_owned(),
+            format!("libstdc++6 1:12.2.0-14+deb12u1~x ({digest}) -> 1:12.2.0-14+deb12u1~x (010101010101)"),
+            "kernel distro: linux-image-cloud-amd64 6.1.1, busybox-static 1:1.35 -> smolvm: 232323232323".to_owned(),
+        ]
+    );
+    let back: Vec<String> = new.changes_to(&old).iter().map(ToString::to_string).collect();
+    assert!(back.contains(&"- jq 1.6".to_owned()), "{back:?}");
+}

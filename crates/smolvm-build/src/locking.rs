@@ -1,0 +1,76 @@
+//! `smolvm lock`: the lock beside a Smolfile is written, refreshed, or looked at.
+
+use std::path::PathBuf;
+
+use miette::Diagnostic;
+use serde::Serialize;
+use smolvm_manifest::LockChange;
+use thiserror::Error;
+
+use crate::build::{Sources, load_supported, resolve_now};
+use crate::resolve::FoundLock;
+use crate::{BuildError, BuildOptions, Events};
+
+/// What became of a lock.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct LockReport {
+    /// The file.
+    pub path: PathBuf,
+    /// Whether it was written: a current one is left as it is, unless it was to be refreshed.
+    pub written: bool,
+    /// What it says otherwise than the one that was there.
+    pub changes: Vec<LockChange>,
+    /// How many packages it holds, the kernel's apart.
+    pub packages: usize,
+}
+
+/// Writes the lock where it is missing or does not answer the Smolfile any more; with `update`, resolves everything anew.
+pub async fn lock(options: &BuildOptions, update: bool, events: &Events) -> Result<LockReport, BuildError> {
+    let (manifest, engine) = load_supported(options, events)?;
+    let path = options.lock_path();
+    let old = match FoundLock::of(&manifest, engine, options)? {
+        FoundLock::Current(lock) if !update => {
+            return Ok(LockReport { path, written: false, changes: Vec::new(), packages: lock.packages.len() });
+        }
+        FoundLock::Current(lock) => Some(Box::new(lock)),
+        FoundLock::Outrun(lock, _) => Some(lock),
+        FoundLock::Missing => None,
+    };
+    let sources = Sources::new(&manifest, options, events)?;
+    let new = resolve_now(manifest, engine, options, &sources, events).await?.lock;
+    let changes = old.map(|old| old.changes_to(&new)).unwrap_or_default();
+    Ok(LockReport { path, written: true, changes, packages: new.packages.len() })
+}
+
+/// Refuses a lock that is missing or does not answer the Smolfile. Fetches and writes nothing.
+pub fn check_lock(options: &BuildOptions, events: &Events) -> Result<LockReport, BuildError> {
+    let (manifest, engine) = load_supported(options, events)?;
+    match FoundLock::of(&manifest, engine, options)? {
+        FoundLock::Current(lock) => {
+            let path = options.lock_path();
+            Ok(LockReport { path, written: false, changes: Vec::new(), packages: lock.packages.len() })
+        }
+        found => Err(needed(found, options)),
+    }
+}
+
+/// No current lock, where one has to be.
+#[derive(Debug, Error, Diagnostic)]
+#[error("{why}")]
+#[diagnostic(
+    code(smolvm::lock::needed),
+    help("run `smolvm lock -f {smolfile}`, look at what changed, and commit the lock with the Smolfile")
+)]
+struct LockNeeded {
+    why: String,
+    smolfile: String,
+}
+
+/// Why there is no going on with what was found.
+pub(crate) fn needed(found: FoundLock, options: &BuildOptions) -> BuildError {
+    let why = match found {
+        FoundLock::Outrun(_, why) => why,
+        FoundLock::Missing | FoundLock::Current(_) => format!("there is no `{}`", options.lock_path().display()),
+    };
+    BuildError::input(LockNeeded { why, smolfile: options.smolfile.display().to_string() })
+}
