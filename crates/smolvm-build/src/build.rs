@@ -130,7 +130,7 @@ async fn lock(
     events: &Events,
 ) -> Result<LockedManifest, BuildError> {
     let old = match FoundLock::of(&manifest, engine, options)? {
-        FoundLock::Current(lock) => return LockedManifest::new(manifest, lock).map_err(BuildError::input),
+        FoundLock::Current(lock) => return LockedManifest::new(manifest, *lock).map_err(BuildError::input),
         found if options.locked => return Err(locking::needed(found, options)),
         FoundLock::Missing => None,
         FoundLock::Outrun(lock, why) => {

@@ -32,8 +32,7 @@ pub async fn lock(options: &BuildOptions, update: bool, events: &Events) -> Resu
         FoundLock::Current(lock) if !update => {
             return Ok(LockReport { path, written: false, changes: Vec::new(), packages: lock.packages.len() });
         }
-        FoundLock::Current(lock) => Some(Box::new(lock)),
-        FoundLock::Outrun(lock, _) => Some(lock),
+        FoundLock::Current(lock) | FoundLock::Outrun(lock, _) => Some(lock),
         FoundLock::Missing => None,
     };
     let sources = Sources::new(&manifest, options, events)?;

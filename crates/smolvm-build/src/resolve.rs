@@ -25,7 +25,7 @@ const DEBIAN_KERNEL: Distro = Distro::DebianTrixie;
 #[derive(Debug)]
 pub(crate) enum FoundLock {
     /// It answers what the manifest asks.
-    Current(Lock),
+    Current(Box<Lock>),
     Missing,
     /// It answers something else, for this reason.
     Outrun(Box<Lock>, String),
@@ -57,11 +57,11 @@ impl FoundLock {
             EngineKind::Docker if lock.base_image.is_none() => {
                 Ok(Self::Outrun(Box::new(lock), format!("`{path}` names no Docker image")))
             }
-            EngineKind::Docker => Ok(Self::Current(lock)),
+            EngineKind::Docker => Ok(Self::Current(Box::new(lock))),
             EngineKind::Embedded => {
                 // It decides nothing of what the embedded engine makes.
                 lock.base_image = None;
-                Ok(Self::Current(lock))
+                Ok(Self::Current(Box::new(lock)))
             }
         }
     }
