@@ -11,13 +11,13 @@ mod qemu;
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
+use smolvm_render::shell_word;
 
 use crate::accelerator::Accelerator;
 use crate::boot_args::Vmm;
 use crate::error::VmError;
 use crate::hardware::Hardware;
 use crate::machine::VmImage;
-use crate::shell::written;
 
 /// The network device that is written down for those that need one. It has the address 172.16.0.1/24: init takes the one after it where
 /// nothing else is said.
@@ -70,6 +70,10 @@ impl Configuration {
     }
 
     fn with(wish: &Wish<'_>, accelerator: Accelerator) -> Result<Self, VmError> {
+        let place = |path: &Path| path.canonicalize().unwrap_or_else(|_| path.to_owned());
+        if place(wish.disk) == place(&wish.image.rootfs) {
+            return Err(wish.refuse(wish.disk, "it is the image's own root file system, which no guest may write on"));
+        }
         let (text, needs) = match wish.vmm {
             Vmm::Qemu => (Text::Command(qemu::command(wish, accelerator)?), None),
             Vmm::Firecracker => {
@@ -105,7 +109,7 @@ fn command_line(program: &str, options: &[Vec<String>]) -> String {
         line.push_str(" \\\n ");
         for word in option {
             line.push(' ');
-            line.push_str(&written(word));
+            line.push_str(&shell_word(word));
         }
     }
     line.push('\n');

@@ -134,6 +134,7 @@ fn paths_that_cannot_be_written_are_refused() {
         (Vmm::Libkrun, raw),
         (Vmm::CloudHypervisor, raw),
         (Vmm::CloudHypervisor, Path::new("a,b")),
+        (Vmm::Firecracker, Path::new("/store/it's/rootfs.ext4")),
     ] {
         let image = image(vmm, Arch::Amd64, None);
         let refused = Configuration::with(&Wish { vmm, image: &image, hardware: HARDWARE, disk }, Accelerator::Tcg);

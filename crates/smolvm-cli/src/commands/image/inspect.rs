@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
 use serde_json::{Value, json};
+use smolvm_render::shell_word;
 use smolvm_store::{Image, Reproducible, Store};
 use smolvm_vm::{Configuration, Text, Vmm, Wish};
 
@@ -104,8 +105,8 @@ impl Arguments {
 
 /// A copy that its owner may write on, with the holes of the original.
 fn copy_command(image: &Image, disk: &Path) -> String {
-    let quoted = |path: &Path| format!("'{}'", path.display().to_string().replace('\'', r"'\''"));
-    format!("cp --reflink=auto --sparse=always --no-preserve=mode {} {}", quoted(&image.rootfs()), quoted(disk))
+    let word = |path: &Path| shell_word(&path.to_string_lossy());
+    format!("cp --reflink=auto --sparse=always --no-preserve=mode -- {} {}", word(&image.rootfs()), word(disk))
 }
 
 fn for_people(image: &Image) -> String {
