@@ -3,9 +3,9 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use smolvm_engine::Job;
+use smolvm_engine::{Job, Layers};
 use smolvm_fetch::{FetchOptions, Fetcher};
-use smolvm_manifest::{LockedManifest, Manifest, load_bytes};
+use smolvm_manifest::{Inputs, Layer, LockedManifest, Manifest, load_bytes};
 use smolvm_store::{BuildKey, BuildLock, Image, Store};
 
 use crate::commit::{commit, described};
@@ -16,7 +16,7 @@ use crate::{BuildError, BuildOptions, BuiltImage, Event, Events, Stage};
 // The module too: the function of that name is made here.
 use crate::resolve::{self, FoundLock};
 use crate::unsupported::check_supported;
-use crate::{full_disk, kernel, locking, output, steps, work};
+use crate::{explain, full_disk, kernel, locking, output, steps, verify, work};
 
 /// Builds the image that a Smolfile describes, or finds it in the store.
 ///
@@ -46,14 +46,21 @@ async fn build_with(
     check_supported(&manifest, engine).map_err(BuildError::input)?;
     let sources = Sources::new(&manifest, options, events)?;
     let locked = lock(manifest, engine, options, &sources, events).await?;
-    let key = key(&locked, engine);
+    let inputs = inputs(&locked, engine);
+    let key = inputs.key();
     let store = Store::open(&options.image_dir)?;
-    let (image, cached) = match store.lookup(&key)? {
-        Some(image) => (image, true),
-        None => Box::pin(make(engine, locked.clone(), &key, &store, options, &sources, events)).await?,
+    let to_verify = options.verify_hit.then(|| (locked.clone(), inputs.clone()));
+    let (image, reused) = match store.lookup(&key)?.filter(|_| !options.no_cache) {
+        Some(image) => (image, None),
+        None => Box::pin(make(engine, locked.clone(), inputs, &store, options, &sources, events)).await?,
     };
     store.name(&image, &locked.manifest.name, options.host.now())?;
-    let built = described(&image, &locked.manifest.name, cached, started.elapsed());
+    if let Some((locked, inputs)) = to_verify {
+        let cached = job(locked, Layers::find(store.clone(), inputs, true)?, &store, options, &sources, events)?;
+        let clean = Job { scratch: work::scratch(&store)?, ..cached.clone() };
+        Box::pin(verify::verify_hit(engine, image.clone(), cached, clean, options)).await?;
+    }
+    let built = described(&image, &locked.manifest.name, reused.as_deref(), started.elapsed());
     if let Some(folder) = &options.output {
         output::deliver(&built, folder)?;
     }
@@ -157,42 +164,62 @@ pub(crate) async fn resolve_now(
     events.stage_async(Stage::Resolve, resolving).await
 }
 
-/// The hash of all that decides the image's bytes.
-fn key(locked: &LockedManifest, engine: EngineKind) -> BuildKey {
-    let key = locked.key(engine.as_str(), &smolvm_render::digest());
-    key.as_str().parse().expect("a build key is 64 hexadecimal digits")
+/// All that decides the image's bytes.
+pub(crate) fn inputs(locked: &LockedManifest, engine: EngineKind) -> Inputs {
+    locked.inputs(engine.as_str(), &smolvm_render::digest())
 }
 
-/// Makes the image, unless another process did so while this one waited for its turn. Tells whether that was so.
+/// Makes the image, unless another process did so while this one waited for its turn. Tells which layers were reused; nothing where the
+/// whole image was.
 async fn make(
     engine: EngineKind,
     locked: LockedManifest,
-    key: &BuildKey,
+    inputs: Inputs,
     store: &Store,
     options: &BuildOptions,
     sources: &Sources,
     events: &Events,
-) -> Result<(Image, bool), BuildError> {
+) -> Result<(Image, Option<Vec<Layer>>), BuildError> {
     resolve::check_clock(locked.lock.epoch, options)?;
-    let turn = wait_for_turn(store, key, events).await?;
-    if let Some(image) = store.lookup(key)? {
-        return Ok((image, true));
+    let key = inputs.key();
+    let turn = wait_for_turn(store, &key, events).await?;
+    if let Some(image) = store.lookup(&key)?.filter(|_| !options.no_cache) {
+        return Ok((image, None));
     }
-    let recipe = smolvm_render::render(&locked).map_err(BuildError::input)?;
-    let job = Job {
-        recipe,
+    let layers = Layers::find(store.clone(), inputs, !options.no_cache)?;
+    let previous = store.find(&locked.manifest.name).ok();
+    let explained = explain::of_build(&layers, previous.as_ref().map(Image::record), engine);
+    drop(previous);
+    events.send(Event::Note(explain::line(&explained)));
+    let reused = Layer::ALL.into_iter().filter(|layer| layers.has(*layer)).collect();
+
+    let job = job(locked, layers, store, options, sources, events)?;
+    // Held until a failure has been judged: with the folder, the disk would no longer be full.
+    let _scratch = job.scratch.clone();
+    let image =
+        assemble(engine, job, store, turn, options).await.map_err(|error| full_disk::recognised(error, store))?;
+    Ok((image, Some(reused)))
+}
+
+/// Everything that an engine needs to know.
+fn job(
+    locked: LockedManifest,
+    layers: Layers,
+    store: &Store,
+    options: &BuildOptions,
+    sources: &Sources,
+    events: &Events,
+) -> Result<Job, BuildError> {
+    Ok(Job {
+        recipe: smolvm_render::render(&locked).map_err(BuildError::input)?,
         scratch: work::scratch(store)?,
+        layers,
         fetcher: sources.fetcher.clone(),
         mirrors: sources.mirrors.clone(),
         surroundings: steps::surroundings(&locked.manifest, options)?,
         events: events.clone(),
         locked,
-    };
-    // Held until a failure has been judged: with the folder, the disk would no longer be full.
-    let _scratch = job.scratch.clone();
-    let image =
-        assemble(engine, job, store, turn, options).await.map_err(|error| full_disk::recognised(error, store))?;
-    Ok((image, false))
+    })
 }
 
 /// Root file system and kernel at the same time, then both into the store.
@@ -203,14 +230,14 @@ async fn assemble(
     turn: BuildLock,
     options: &BuildOptions,
 ) -> Result<Image, BuildError> {
-    let (tree, kernel) = tokio::try_join!(
+    let (built, kernel) = tokio::try_join!(
         async {
             let built = engine::run(engine, job.clone(), options).await;
             built.map_err(|error| steps::failure(error, &job.locked.manifest))
         },
         kernel::prepare(&job, options),
     )?;
-    commit(store.clone(), turn, job, tree, kernel, options.host.now()).await
+    commit(store.clone(), turn, job, built, kernel, options.no_cache, options.host.now()).await
 }
 
 /// How often a build that waits for another one looks whether that has ended.

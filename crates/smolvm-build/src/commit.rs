@@ -5,10 +5,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime};
 
-use smolvm_engine::Job;
-use smolvm_manifest::{Manifest, Size};
+use smolvm_engine::{Built, Job};
+use smolvm_manifest::{Inputs, Layer, Manifest, Size};
 use smolvm_rootfs::{Content, Ext4Options, Ext4Size, Inode, Kind, RootTree, write_ext4};
-use smolvm_store::{BlobRecord, BuildLock, Image, ImageRecord, Reproducible, Store};
+use smolvm_store::{BlobRecord, BuildLock, Image, ImageRecord, LayerRecord, Reproducible, Store};
 use smolvm_vm::{Vmm, boot_args};
 use tokio::task::spawn_blocking;
 
@@ -24,20 +24,23 @@ pub(crate) async fn commit(
     store: Store,
     turn: BuildLock,
     job: Job,
-    mut tree: RootTree,
+    engine: Built,
     kernel: Kernel,
+    replace: bool,
     created: SystemTime,
 ) -> Result<Image, BuildError> {
     let stop = Arc::new(AtomicBool::new(false));
     // Dropping this future (Ctrl-C) ends the writing, which nobody waits for any more.
     let _stop_when_dropped = StopWhenDropped(Arc::clone(&stop));
     let work = move || {
-        kernel.add_modules(&mut tree)?;
+        // The layers of `made` hold contents of the tree: nobody may remove them now.
+        let Built { mut tree, made: _made } = engine;
+        kernel.add_modules(&mut tree, job.epoch())?;
         let staging = store.stage(&turn)?;
         let folder = staging.path().to_owned();
 
         let (rootfs, disk_bytes) = job.events.stage(Stage::Write, || {
-            write_rootfs(&mut tree, &job.locked.manifest, job.epoch(), turn.key().as_str(), &folder, &stop)
+            write_rootfs(&mut tree, &job.locked.manifest, job.epoch(), turn.key().as_str(), &folder.join(BlobRecord::ROOTFS), &stop)
         })?;
         let manifest = &job.locked.manifest;
         let record = ImageRecord {
@@ -50,17 +53,27 @@ pub(crate) async fn commit(
             extra_boot_args: manifest.boot_args.clone(),
             ssh: manifest.ssh.is_some(),
             kernel: put(&kernel.image, &folder, BlobRecord::KERNEL)?,
-            initrd: kernel.initrd.map(|initrd| put(&initrd, &folder, BlobRecord::INITRD)).transpose()?,
+            initrd: kernel.initrd.as_ref().map(|initrd| put(initrd, &folder, BlobRecord::INITRD)).transpose()?,
             rootfs,
             disk_bytes,
             reproducible: reproducible(manifest),
             kernel_source: job.locked.lock.kernel.source().to_owned(),
             packages: job.locked.lock.packages.len() as u64,
-            layers: Vec::new(),
+            layers: layers(job.layers.inputs()),
         };
-        job.events.stage(Stage::Commit, || staging.commit(&record, created).map_err(BuildError::from))
+        job.events.stage(Stage::Commit, || staging.commit(&record, replace, created).map_err(BuildError::from))
     };
     spawn_blocking(work).await.map_err(BuildError::panicked)?
+}
+
+/// What the image is made of, and what decides each part of it.
+fn layers(inputs: &Inputs) -> Vec<LayerRecord> {
+    let record = |name: Layer| LayerRecord {
+        name,
+        key: inputs.layer_key(name).to_string(),
+        inputs: inputs.layer(name).clone(),
+    };
+    Layer::ALL.map(record).into()
 }
 
 /// Says so to whoever looks.
@@ -73,12 +86,12 @@ impl Drop for StopWhenDropped {
 }
 
 /// The ext4 image; UUID and hash seed follow from the key, so that equal keys give equal bytes.
-fn write_rootfs(
+pub(crate) fn write_rootfs(
     tree: &mut RootTree,
     manifest: &Manifest,
     epoch: i64,
     key: &str,
-    folder: &Path,
+    path: &Path,
     stop: &AtomicBool,
 ) -> Result<(BlobRecord, u64), BuildError> {
     let mut options = Ext4Options {
@@ -95,8 +108,7 @@ fn write_rootfs(
     let size = options.size_bytes(tree).map_err(failed_to_write)?;
     options.size = Ext4Size::Fixed(size);
     tell_size(tree, size);
-    let path = folder.join(BlobRecord::ROOTFS);
-    let file = std::fs::File::create(&path).map_err(|error| failed("creating the root file system", error))?;
+    let file = std::fs::File::create(path).map_err(|error| failed("creating the root file system", error))?;
     let summary = write_ext4(tree, &options, &file, stop).map_err(failed_to_write)?;
     let record = BlobRecord {
         file: BlobRecord::ROOTFS.to_owned(),
@@ -143,11 +155,15 @@ fn reproducible(manifest: &Manifest) -> Reproducible {
     if steps.is_empty() { Reproducible::Proven } else { Reproducible::Unproven { steps } }
 }
 
-/// An image of the store as a build's result.
-pub(crate) fn described(image: &Image, name: &str, cached: bool, duration: Duration) -> BuiltImage {
+/// An image of the store as a build's result. `reused` are the layers that were, where not the whole image was.
+pub(crate) fn described(image: &Image, name: &str, reused: Option<&[Layer]>, duration: Duration) -> BuiltImage {
     let record = image.record();
-    let layer =
-        |layer: &smolvm_store::LayerRecord| BuiltLayer { name: layer.name.clone(), key: layer.key.clone(), cached };
+    let cached = reused.is_none();
+    let layer = |layer: &LayerRecord| BuiltLayer {
+        name: layer.name,
+        key: layer.key.clone(),
+        cached: reused.is_none_or(|reused| reused.contains(&layer.name)),
+    };
     BuiltImage {
         name: name.to_owned(),
         key: record.key.clone(),

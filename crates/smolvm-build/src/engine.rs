@@ -3,9 +3,8 @@
 use std::fmt;
 use std::time::Duration;
 
-use smolvm_engine::{DockerEngine, DockerError, DockerPlaces, EmbeddedEngine, Engine as _, EngineError, Job};
+use smolvm_engine::{Built, DockerEngine, DockerError, DockerPlaces, EmbeddedEngine, Engine as _, EngineError, Job};
 use smolvm_manifest::{Base, Manifest};
-use smolvm_rootfs::RootTree;
 use smolvm_store::Store;
 
 use crate::unsupported::needs_docker;
@@ -74,7 +73,7 @@ pub(crate) fn falls_back(kind: EngineKind, choice: EngineChoice, error: &BuildEr
 }
 
 /// Has the engine build the tree.
-pub(crate) async fn run(kind: EngineKind, job: Job, options: &BuildOptions) -> Result<RootTree, EngineError> {
+pub(crate) async fn run(kind: EngineKind, job: Job, options: &BuildOptions) -> Result<Built, EngineError> {
     match kind {
         EngineKind::Embedded => EmbeddedEngine.build(job).await,
         EngineKind::Docker => {

@@ -119,8 +119,13 @@ impl From<DockerError> for BuildError {
 
 impl From<StoreError> for BuildError {
     fn from(error: StoreError) -> Self {
-        let class = if error.is_input_fault() { FailureClass::Input } else { host_if(error.is_host_fault()) };
-        Self::new(class, error)
+        Self::new(class_of_store(&error), error)
+    }
+}
+
+impl From<EngineError> for BuildError {
+    fn from(error: EngineError) -> Self {
+        Self::new(class_of(&error), error)
     }
 }
 
@@ -160,9 +165,14 @@ pub(crate) fn class_of(error: &EngineError) -> FailureClass {
         EngineError::Sandbox(error) | EngineError::Install(InstallError::Sandbox(error)) => class_of_sandbox(error),
         EngineError::Edit(_) | EngineError::Account(_) | EngineError::Wanted(_) => FailureClass::Input,
         EngineError::Docker(error) => class_of_docker(error),
+        EngineError::Store(error) => class_of_store(error),
         EngineError::Scratch(_) | EngineError::Install(InstallError::Write { .. }) => FailureClass::Host,
         _ => FailureClass::Build,
     }
+}
+
+fn class_of_store(error: &StoreError) -> FailureClass {
+    if error.is_input_fault() { FailureClass::Input } else { host_if(error.is_host_fault()) }
 }
 
 fn class_of_docker(error: &DockerError) -> FailureClass {

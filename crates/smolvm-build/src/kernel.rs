@@ -4,13 +4,13 @@ use std::io::Read as _;
 use std::path::Path;
 
 use sha2::{Digest as _, Sha256};
-use smolvm_engine::Job;
+use smolvm_engine::{Cached, Job};
 use smolvm_fetch::{Mirror, Wanted};
-use smolvm_manifest::{KernelChoice, KernelFile, LockedKernel, Modules, PackagedKernel};
+use smolvm_manifest::{KernelChoice, KernelFile, Layer, LockedKernel, Modules, PackagedKernel};
 use smolvm_packages::deb::install::{UnpackJob, Unpacker, Urgency};
 use smolvm_packages::deb::unpack::UnpackLimits;
 use smolvm_packages::kernel::{Format, Kernel as UnpackedKernel, ModuleSet, SourceFile, busybox, published};
-use smolvm_rootfs::RootTree;
+use smolvm_rootfs::{Kind, RootTree, TreeError};
 use tokio::task::spawn_blocking;
 
 use crate::error::IoFailure;
@@ -23,19 +23,35 @@ pub(crate) struct Kernel {
     pub(crate) image: Vec<u8>,
     /// The initial ram disk, for a kernel with modules.
     pub(crate) initrd: Option<Vec<u8>>,
-    modules: Option<ImageModules>,
+    /// The modules for the image, where an image has them.
+    modules: RootTree,
+    /// The layer that it lies in: held, so that nobody removes it.
+    _layer: Option<Cached>,
 }
 
-/// Modules for the image.
-#[derive(Debug)]
-struct ImageModules {
-    of: UnpackedKernel,
-    set: ModuleSet,
-    epoch: i64,
+/// The kernel and the initrd in the tree of a layer, beside the modules.
+const IMAGE: &str = "kernel";
+const INITRD: &str = "initrd";
+/// Where modules are, in that tree and in an image.
+const MODULES: &str = "lib/modules";
+
+/// The kernel that the lock says, with an initrd where one is needed: out of the cache, or fetched.
+pub(crate) async fn prepare(job: &Job, options: &BuildOptions) -> Result<Kernel, BuildError> {
+    if let Some(cached) = job.layers.get(Layer::Kernel) {
+        return Kernel::of_layer(cached.clone());
+    }
+    let kernel = fetch(job, options).await?;
+    let job = job.clone();
+    let keep = move || {
+        let tree = kernel.to_tree(job.epoch()).map_err(BuildError::build)?;
+        let layer = job.layers.keep(Layer::Kernel, &tree, None)?;
+        Kernel::of_layer(layer)
+    };
+    spawn_blocking(keep).await.map_err(BuildError::panicked)?
 }
 
 /// Fetches what the lock says, and makes the initrd where one is needed.
-pub(crate) async fn prepare(job: &Job, options: &BuildOptions) -> Result<Kernel, BuildError> {
+async fn fetch(job: &Job, options: &BuildOptions) -> Result<Kernel, BuildError> {
     job.events
         .stage_async(Stage::Kernel, async {
             match &job.locked.lock.kernel {
@@ -91,7 +107,7 @@ async fn from_file(job: &Job, file: &KernelFile, path: &Path) -> Result<Kernel, 
 fn of_one_file(job: &Job, image: Vec<u8>) -> Result<Kernel, BuildError> {
     let wanted = job.locked.manifest.arch;
     let problem = match Format::of(&image).map(Format::arch) {
-        Some(arch) if arch == wanted => return Ok(Kernel { image, initrd: None, modules: None }),
+        Some(arch) if arch == wanted => return Ok(Kernel::new(image, None, RootTree::new(job.epoch()))),
         Some(arch) => format!("this kernel is for {arch}, and the image is for {wanted}"),
         None => {
             "this file is no kernel: it is neither an ELF vmlinux nor a bzImage nor an Image of 64-bit ARM".to_owned()
@@ -152,17 +168,53 @@ fn assemble(
     let busybox = busybox(busybox_files).map_err(BuildError::build)?;
     let initrd = unpacked.initrd(&busybox, epoch).map_err(BuildError::build)?;
     let image = std::fs::read(unpacked.image()).map_err(|error| reading("the unpacked kernel", error))?;
-    Ok(Kernel { image, initrd: Some(initrd), modules: Some(ImageModules { of: unpacked, set, epoch }) })
+    let mut modules = RootTree::new(epoch);
+    unpacked.add_modules(&mut modules, set, epoch).map_err(BuildError::build)?;
+    Ok(Kernel::new(image, Some(initrd), modules))
 }
 
 impl Kernel {
-    /// Puts the kernel's modules into the image.
-    pub(crate) fn add_modules(&self, tree: &mut RootTree) -> Result<(), BuildError> {
-        match &self.modules {
-            Some(ImageModules { of, set, epoch }) => {
-                of.add_modules(tree, *set, *epoch).map(drop).map_err(BuildError::build)
-            }
-            None => Ok(()),
+    fn new(image: Vec<u8>, initrd: Option<Vec<u8>>, modules: RootTree) -> Self {
+        Self { image, initrd, modules, _layer: None }
+    }
+
+    /// All of it as a tree.
+    fn to_tree(&self, epoch: i64) -> Result<RootTree, TreeError> {
+        let mut tree = self.modules.clone();
+        tree.write_file(IMAGE, self.image.as_slice(), 0o644, 0, 0, epoch)?;
+        if let Some(initrd) = &self.initrd {
+            tree.write_file(INITRD, initrd.as_slice(), 0o644, 0, 0, epoch)?;
         }
+        Ok(tree)
+    }
+
+    /// The inverse.
+    fn of_layer(layer: Cached) -> Result<Self, BuildError> {
+        let unreadable = |error| reading("the kernel in the cache", error);
+        let read = |name: &str| match layer.tree().get(name).map(|inode| &inode.kind) {
+            Some(Kind::File(content)) => content.read().map(Some).map_err(unreadable),
+            _ => Ok(None),
+        };
+        let missing = || unreadable(std::io::ErrorKind::NotFound.into());
+        let (image, initrd) = (read(IMAGE)?.ok_or_else(missing)?, read(INITRD)?);
+        Ok(Self { image, initrd, modules: layer.tree().clone(), _layer: Some(layer) })
+    }
+
+    /// Puts the kernel's modules into the image.
+    pub(crate) fn add_modules(&self, tree: &mut RootTree, epoch: i64) -> Result<(), BuildError> {
+        let mut add = || {
+            if self.modules.get(MODULES).is_none() {
+                return Ok(());
+            }
+            // Through `/lib`, which is a link in most images.
+            let folder = tree.place(MODULES)?;
+            for (path, _, inode) in self.modules.below(MODULES).filter(|(_, _, inode)| !inode.is_directory()) {
+                let path = format!("{folder}{}", &path[MODULES.len()..]);
+                tree.create_parents(&path, epoch)?;
+                tree.insert(&path, inode.clone())?;
+            }
+            Ok(())
+        };
+        add().map_err(|error: TreeError| BuildError::build(error))
     }
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 use smolvm_fetch::{Retries, Timeouts};
+use smolvm_manifest::Layer;
 
 use crate::Host;
 
@@ -25,6 +26,10 @@ pub struct BuildOptions {
     pub offline: bool,
     /// Build from a current lock, or not at all.
     pub locked: bool,
+    /// Take neither the image nor a layer from the store: make all of it, and let that replace what is there.
+    pub no_cache: bool,
+    /// Build once more without the store, and refuse an image that differs.
+    pub verify_hit: bool,
     /// How often a mirror is asked before the next one is, or the build fails.
     pub retries: Retries,
     /// How long a mirror may take.
@@ -45,6 +50,8 @@ impl BuildOptions {
             engine: EngineChoice::Auto,
             offline: false,
             locked: false,
+            no_cache: false,
+            verify_hit: false,
             retries: Retries::default(),
             timeouts: Timeouts::default(),
             host,
@@ -102,11 +109,11 @@ pub struct BuiltImage {
 /// One layer of an image.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct BuiltLayer {
-    /// Its name: `base`, `packages`, `users`, `files`, `run`, `identity`.
-    pub name: String,
+    /// Which.
+    pub name: Layer,
     /// The hash of all that decides it.
     pub key: String,
-    /// Whether it was reused.
+    /// Whether it, or what lies on it, was in the cache.
     pub cached: bool,
 }
 

@@ -3,6 +3,7 @@
 mod build;
 mod check;
 mod completions;
+mod explain;
 mod image;
 mod init;
 mod lock;
@@ -28,6 +29,7 @@ pub(crate) enum Command {
     Render(render::Arguments),
     Lock(lock::Arguments),
     Build(build::Arguments),
+    Explain(explain::Arguments),
     Run(run::Arguments),
     #[command(subcommand)]
     Image(image::Command),
@@ -44,6 +46,7 @@ impl Command {
             Self::Render(_) => "render",
             Self::Lock(_) => "lock",
             Self::Build(_) => "build",
+            Self::Explain(_) => "explain",
             Self::Run(_) => "run",
             Self::Image(command) => command.name(),
             Self::Schema(_) => "schema",
@@ -59,6 +62,7 @@ impl Command {
             Self::Render(arguments) => arguments.output.json,
             Self::Lock(arguments) => arguments.output.json,
             Self::Build(arguments) => arguments.format.json,
+            Self::Explain(arguments) => arguments.output.json,
             Self::Image(command) => command.json(),
             Self::Run(_) | Self::Schema(_) | Self::Completions(_) => false,
         }
@@ -72,6 +76,7 @@ impl Command {
             Self::Render(arguments) => arguments.execute(terminal),
             Self::Lock(arguments) => arguments.execute(terminal),
             Self::Build(arguments) => arguments.execute(terminal),
+            Self::Explain(arguments) => arguments.execute(terminal),
             Self::Run(arguments) => arguments.execute(terminal),
             Self::Image(command) => command.execute(),
             Self::Schema(_) => Ok(schema::execute()),

@@ -22,7 +22,7 @@ use self::daemon::{Builder, Daemon};
 use self::leftovers::Made;
 use crate::edit::{Accounts, Editor};
 use crate::finish::finish;
-use crate::job::{Engine, Job};
+use crate::job::{Built, Engine, Job};
 use crate::{EngineError, Events, Stage};
 
 pub use self::address::DockerPlaces;
@@ -124,7 +124,7 @@ impl DockerEngine {
 }
 
 impl Engine for DockerEngine {
-    async fn build(&self, job: Job) -> Result<RootTree, EngineError> {
+    async fn build(&self, job: Job) -> Result<Built, EngineError> {
         let mut made = Made::new(&self.daemon.docker);
         let exported = self.exported(&job, &mut made).await;
         made.clear().await;
@@ -139,7 +139,7 @@ impl Engine for DockerEngine {
                     _ => {}
                 }
             }
-            finish(tree, &mut editor, &job)
+            Ok(Built { tree: finish(tree, &mut editor, &job)?, made: Vec::new() })
         })
         .await?
     }

@@ -5,26 +5,40 @@ mod materialise;
 mod packages;
 mod step;
 
-use smolvm_manifest::RunStep;
-use smolvm_render::{Layer, Step};
+use smolvm_manifest::{Layer, RunStep};
+use smolvm_render::Step;
 use smolvm_rootfs::RootTree;
 use smolvm_sandbox::{Network, SandboxOptions, Session};
 use tokio::task::spawn_blocking;
 
 use self::cancel::Cancellation;
+use self::materialise::Materials;
+use self::packages::Arriving;
 use crate::edit::{Accounts, Editor};
 use crate::finish::finish;
-use crate::job::{Engine, Job};
+use crate::job::{Built, Engine, Job};
+use crate::layers::Cached;
 use crate::{EngineError, Event, Stage};
 
 /// Builds on Linux with nothing but user namespaces.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct EmbeddedEngine;
 
+/// What maintainer scripts are told that the machine is called: the same for every image, so that they can share layers.
+const INSTALLING_HOST: &str = "localhost";
+
 impl Engine for EmbeddedEngine {
-    async fn build(&self, job: Job) -> Result<RootTree, EngineError> {
-        smolvm_sandbox::check_host()?;
-        let packages = job.events.stage_async(Stage::Fetch, packages::fetch_all(&job)).await?;
+    async fn build(&self, job: Job) -> Result<Built, EngineError> {
+        let top = job.recipe.steps.iter().map(Step::layer).filter(|layer| *layer <= Layer::Run).max();
+        let is_whole = top.is_none_or(|top| top != Layer::Run || job.layers.has(Layer::Run));
+        if !(is_whole && job.layers.has(Layer::Packages)) {
+            smolvm_sandbox::check_host()?;
+        }
+        let packages = if job.layers.has(Layer::Packages) {
+            None
+        } else {
+            Some(job.events.stage_async(Stage::Fetch, packages::fetch_all(&job)).await?)
+        };
         let cancellation = Cancellation::default();
         // Dropping this future (Ctrl-C) ends what runs in the sandbox; the thread below then comes to its end by itself.
         let _cancel_when_dropped = cancellation.clone().on_drop();
@@ -37,43 +51,97 @@ struct Assembly {
     job: Job,
     cancellation: Cancellation,
     editor: Editor,
+    materials: Materials,
+    made: Vec<Cached>,
 }
 
 impl Assembly {
     fn new(job: Job, cancellation: Cancellation) -> Self {
         let editor = Editor::new(job.epoch(), &job.local_files());
-        Self { job, cancellation, editor }
+        let materials = Materials::new(job.scratch());
+        Self { job, cancellation, editor, materials, made: Vec::new() }
     }
 
-    /// Every layer, in the canonical order.
-    fn run(mut self, packages: packages::Arriving) -> Result<RootTree, EngineError> {
+    /// Every layer, in the canonical order; those that are in the cache are taken from there.
+    fn run(mut self, packages: Option<Arriving>) -> Result<Built, EngineError> {
+        let tree = match self.job.layers.get(Layer::Run).cloned() {
+            Some(run) => {
+                self.keep_placed(run.tree())?;
+                run.tree().clone()
+            }
+            None => self.up_to_run(packages)?,
+        };
+        let tree = finish(tree, &mut self.editor, &self.job)?;
+        Ok(Built { tree, made: self.made })
+    }
+
+    fn up_to_run(&mut self, packages: Option<Arriving>) -> Result<RootTree, EngineError> {
         let events = self.job.events.clone();
-        let (mut session, installed) = events.stage(Stage::Install, || {
-            let mut session = self.session(Network::None)?;
-            packages::install(packages, &mut session, &self.job)?;
-            let installed = session.harvest()?;
-            Ok::<_, EngineError>((session, installed))
-        })?;
-
-        let mut tree = installed.clone();
+        let (session, installed) = match packages {
+            Some(packages) => {
+                let (session, installed) = events.stage(Stage::Install, || self.install(packages))?;
+                (Some(session), installed)
+            }
+            None => (None, self.job.layers.get(Layer::Packages).cloned().ok_or_else(no_layer)?),
+        };
+        let mut tree = installed.tree().clone();
         self.edit(&mut tree, &[Layer::Users, Layer::Files])?;
-
-        if self.job.recipe.steps.iter().any(|step| matches!(step, Step::Run(_))) {
-            (session, tree) = events.stage(Stage::Run, || {
-                session.place(&materialise::changes(&installed, &tree, self.job.scratch())?)?;
-                let mut session = self.run_steps(session)?;
-                let tree = session.harvest()?;
-                Ok::<_, EngineError>((session, tree))
-            })?;
+        if !self.job.recipe.steps.iter().any(|step| matches!(step, Step::Run(_))) {
+            return Ok(tree);
         }
-        session.close();
+        events.stage(Stage::Run, || {
+            let mut session = match session {
+                Some(session) => session,
+                None => {
+                    let mut session = self.session(Network::None, &self.job.locked.manifest.hostname)?;
+                    session.place(&self.materials.whole(installed.tree())?)?;
+                    session
+                }
+            };
+            session.place(&self.materials.changes(installed.tree(), &tree)?)?;
+            let mut session = self.run_steps(session)?;
+            let run = self.job.layers.keep(Layer::Run, &session.harvest()?, Some(&installed))?;
+            session.close();
+            let tree = run.tree().clone();
+            self.made.push(run);
+            Ok(tree)
+        })
+    }
 
-        finish(tree, &mut self.editor, &self.job)
+    /// The base, out of the cache or out of packages, and on it the user's packages.
+    fn install(&mut self, mut packages: Arriving) -> Result<(Session, Cached), EngineError> {
+        let mut session = self.session(Network::None, INSTALLING_HOST)?;
+        let base = match self.job.layers.get(Layer::Base).cloned() {
+            Some(base) => {
+                session.place(&self.materials.whole(base.tree())?)?;
+                base
+            }
+            None => {
+                packages.install(Layer::Base, &mut session, &self.job)?;
+                let base = self.job.layers.keep(Layer::Base, &session.harvest()?, None)?;
+                self.made.push(base.clone());
+                base
+            }
+        };
+        packages.install(Layer::Packages, &mut session, &self.job)?;
+        let installed = self.job.layers.keep(Layer::Packages, &session.harvest()?, Some(&base))?;
+        self.made.push(installed.clone());
+        Ok((session, installed))
     }
 
     fn edit(&mut self, tree: &mut RootTree, layers: &[Layer]) -> Result<(), EngineError> {
         for step in self.job.recipe.steps.iter().filter(|step| layers.contains(&step.layer())) {
             self.editor.apply(tree, step)?;
+        }
+        Ok(())
+    }
+
+    /// What the Smolfile has placed in a tree that came out of the cache.
+    fn keep_placed(&mut self, tree: &RootTree) -> Result<(), EngineError> {
+        for step in &self.job.recipe.steps {
+            if let Step::PlaceFile(file) = step {
+                self.editor.keep(tree, file)?;
+            }
         }
         Ok(())
     }
@@ -86,7 +154,8 @@ impl Assembly {
             .iter()
             .filter_map(|step| if let Step::Run(step) = step { Some(step) } else { None })
             .collect();
-        let mut network = Network::None;
+        // The one before was told another host name.
+        let mut network = None;
         for (index, step) in steps.iter().enumerate() {
             self.job.events.send(Event::StageProgress {
                 stage: Stage::Run,
@@ -95,10 +164,10 @@ impl Assembly {
                 item: step.command.clone(),
             });
             let wanted = if step.network { Network::Host } else { Network::None };
-            if wanted != network {
+            if network != Some(wanted) {
                 session.close();
-                session = self.session(wanted)?;
-                network = wanted;
+                session = self.session(wanted, &self.job.locked.manifest.hostname)?;
+                network = Some(wanted);
             }
             // The steps before may have made users.
             let login = accounts(&mut session)?.login(&step.user, &format!("run[{index}]"))?;
@@ -110,15 +179,20 @@ impl Assembly {
         Ok(session)
     }
 
-    fn session(&self, network: Network) -> Result<Session, EngineError> {
+    fn session(&self, network: Network, hostname: &str) -> Result<Session, EngineError> {
         let session = smolvm_sandbox::start(&SandboxOptions {
             scratch: self.job.scratch().to_owned(),
             network,
-            hostname: self.job.locked.manifest.hostname.clone(),
+            hostname: hostname.to_owned(),
         })?;
         self.cancellation.watch(session.canceller());
         Ok(session)
     }
+}
+
+/// A layer that is said to be in the cache and is not.
+fn no_layer() -> EngineError {
+    std::io::Error::other("a layer of the cache is gone").into()
 }
 
 /// The account files as they are in the sandbox.

@@ -7,6 +7,7 @@ use smolvm_packages::deb::install::InstallError;
 use smolvm_packages::deb::unpack::UnpackError;
 use smolvm_rootfs::TreeError;
 use smolvm_sandbox::{CommandStatus, SandboxError};
+use smolvm_store::StoreError;
 use thiserror::Error;
 
 use crate::docker::DockerError;
@@ -106,6 +107,10 @@ pub enum EngineError {
     #[error("smolvm itself failed: {0}")]
     #[diagnostic(code(smolvm::engine::defect), help("this is a defect of smolvm; please report it with the Smolfile"))]
     Defect(#[from] tokio::task::JoinError),
+    /// The store, in which layers are kept.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Store(#[from] StoreError),
     /// The scratch folder.
     #[error("cannot work in the scratch folder: {0}")]
     #[diagnostic(code(smolvm::engine::scratch))]

@@ -1,6 +1,6 @@
 //! What both engines do to a tree in which everything is installed.
 
-use smolvm_render::Layer;
+use smolvm_manifest::Layer;
 use smolvm_rootfs::{Inode, Kind, RootTree};
 
 use crate::EngineError;

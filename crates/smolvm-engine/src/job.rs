@@ -12,14 +12,23 @@ use smolvm_manifest::{LockedManifest, Secret};
 use smolvm_render::Recipe;
 use smolvm_rootfs::RootTree;
 
-use crate::{EngineError, Events};
+use crate::{Cached, EngineError, Events, Layers};
 
 /// Turns a recipe into a root tree.
 pub trait Engine {
     /// Carries out every step of the recipe.
     ///
-    /// The tree's contents lie in the job's scratch folder: keep a clone of that as long as the tree is read.
-    fn build(&self, job: Job) -> impl Future<Output = Result<RootTree, EngineError>> + Send;
+    /// The tree's contents lie in the job's scratch folder and in layers: keep a clone of the job as long as the tree is read.
+    fn build(&self, job: Job) -> impl Future<Output = Result<Built, EngineError>> + Send;
+}
+
+/// What an engine has made.
+#[derive(Debug)]
+pub struct Built {
+    /// The root file system.
+    pub tree: RootTree,
+    /// The layers that were made for it, in whose files some of its contents lie.
+    pub made: Vec<Cached>,
 }
 
 /// One image to build.
@@ -31,6 +40,8 @@ pub struct Job {
     pub recipe: Recipe,
     /// An empty folder of the building user, on the disk of the store.
     pub scratch: ScratchFolder,
+    /// The layers that are there already.
+    pub layers: Layers,
     /// How package files are got.
     pub fetcher: Fetcher,
     /// Where package files are.

@@ -8,6 +8,7 @@ mod events;
 mod finish;
 mod guest;
 mod job;
+mod layers;
 mod output;
 mod volatile;
 
@@ -17,4 +18,5 @@ pub use embedded::EmbeddedEngine;
 pub use error::EngineError;
 pub use events::{Event, Events, Stage};
 pub use guest::CannotBoot;
-pub use job::{Engine, Job, ScratchFolder, StepSurroundings};
+pub use job::{Built, Engine, Job, ScratchFolder, StepSurroundings};
+pub use layers::{Cached, Layers};

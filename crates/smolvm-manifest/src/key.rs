@@ -1,51 +1,13 @@
 //! Digests over what was asked: the lock's question and the build key.
 
-use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
 
 use serde::Serialize;
 
 use crate::base::Base;
-use crate::lock::{Lock, LockedManifest};
-use crate::manifest::{
-    Arch, FileEntry, KernelChoice, Manifest, PackageRequest, Repository, RunStep, Service, Size, Ssh, Tmp, User,
-};
-
-/// Goes up when the same key material would give other bytes: another ext4 writer, another canonical layer order.
-const FORMAT_VERSION: u32 = 1;
-
-/// Everything that can change the bytes of an image or what its record says, in canonical form: JSON of this struct, maps
-/// sorted, no white space, hashed with blake3.
-///
-/// Comments, key order and white space of the YAML are gone by now, and values that were left out stand as their
-/// defaults. The image's name is part of it, although the host name and the passwords' salt that come from it are listed
-/// themselves: an image in the store has one name. Not part of it: where secrets come from (they never enter an image),
-/// where sources lie on this machine, and the text of the Smolfile.
-#[derive(Serialize)]
-struct KeyMaterial<'a> {
-    format: u32,
-    engine: &'a str,
-    recipe: &'a str,
-    name: &'a str,
-    base: &'a Base,
-    arch: Arch,
-    size: Size,
-    packages: &'a [PackageRequest],
-    repositories: &'a [Repository],
-    ssh: &'a Option<Ssh>,
-    env: &'a BTreeMap<String, String>,
-    hostname: &'a str,
-    users: &'a [User],
-    files: &'a [FileEntry],
-    run: &'a [RunStep],
-    services: &'a [Service],
-    dns: &'a [std::net::IpAddr],
-    tmp: Tmp,
-    kernel: &'a KernelChoice,
-    boot_args: &'a [String],
-    lock: &'a Lock,
-}
+use crate::lock::Lock;
+use crate::manifest::{Arch, KernelChoice, Manifest, PackageRequest, Repository};
 
 /// What a lock answers: every field that resolving reads.
 #[derive(Serialize)]
@@ -73,59 +35,6 @@ pub fn question(manifest: &Manifest) -> String {
     })
 }
 
-impl LockedManifest {
-    /// The key of the image that this makes: equal keys mean equal bytes.
-    ///
-    /// `engine` is the engine's name, `recipe` the digest of the templates that steps are rendered with.
-    pub fn key(&self, engine: &str, recipe: &str) -> BuildKey {
-        // Taken apart, so that a new field does not compile before somebody has decided whether it changes the bytes.
-        let Manifest {
-            document: _,
-            name,
-            base,
-            arch,
-            size,
-            packages,
-            repositories,
-            ssh,
-            env,
-            hostname,
-            users,
-            files,
-            run,
-            secrets: _,
-            services,
-            dns,
-            tmp,
-            kernel,
-            boot_args,
-        } = &self.manifest;
-        BuildKey(digest(&KeyMaterial {
-            format: FORMAT_VERSION,
-            engine,
-            recipe,
-            name,
-            base,
-            arch: *arch,
-            size: *size,
-            packages,
-            repositories,
-            ssh,
-            env,
-            hostname,
-            users,
-            files,
-            run,
-            services,
-            dns,
-            tmp: *tmp,
-            kernel,
-            boot_args,
-            lock: &self.lock,
-        }))
-    }
-}
-
 /// blake3 of what something says, as JSON without white space, hex.
 pub(crate) fn digest(material: &impl Serialize) -> String {
     let mut hasher = blake3::Hasher::new();
@@ -134,11 +43,15 @@ pub(crate) fn digest(material: &impl Serialize) -> String {
     hasher.finalize().to_hex().to_string()
 }
 
-/// The digest that names an image in the store: 64 hex digits.
+/// The digest that names an image or a layer in the store: 64 hex digits.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct BuildKey(String);
 
 impl BuildKey {
+    pub(crate) const fn of(digest: String) -> Self {
+        Self(digest)
+    }
+
     /// The digits.
     pub fn as_str(&self) -> &str {
         &self.0

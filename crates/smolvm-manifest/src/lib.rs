@@ -9,6 +9,7 @@
 mod base;
 mod document;
 mod finding;
+mod inputs;
 mod key;
 mod keys;
 mod load;
@@ -31,6 +32,7 @@ mod yaml;
 
 pub use base::{Base, Distro, Family};
 pub use document::Document;
+pub use inputs::{Fields, InputChange, Inputs, Layer, LayerInputs};
 pub use key::{BuildKey, NotABuildKey, question};
 pub use load::{Loaded, load, load_bytes};
 pub use lock::{

@@ -24,5 +24,5 @@ pub use error::RenderError;
 pub use identity::DISK;
 pub use quote::shell as shell_word;
 pub use recipe::{Recipe, render};
-pub use step::{Content, FileStep, Layer, Step};
+pub use step::{Content, FileStep, Step};
 pub use templates::digest;

@@ -1,6 +1,6 @@
 //! The typed steps that both engines follow.
 
-use smolvm_manifest::{FileContent, FileEntry, LocalSource, Owner, PackageLayer, RunStep, User};
+use smolvm_manifest::{FileContent, FileEntry, Layer, LocalSource, Owner, PackageLayer, RunStep, User};
 
 /// One step of a recipe.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,40 +27,6 @@ pub enum Step {
     Run(RunStep),
     /// Writes a file that says who this guest is: `/init`, host name, keys, environment, package sources. Needs no sandbox.
     WriteIdentity(FileStep),
-}
-
-/// The layers of an image in canonical order; each is cached under the hash of all that precedes it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Layer {
-    /// The release's essential and required set.
-    Base,
-    /// What the Smolfile and SSH ask for beyond it.
-    Packages,
-    /// Users, groups, passwords.
-    Users,
-    /// Entries of `files`.
-    Files,
-    /// Run steps.
-    Run,
-    /// Environment, SSH, host name, init.
-    Identity,
-}
-
-impl Layer {
-    /// Every layer, in order.
-    pub const ALL: [Self; 6] = [Self::Base, Self::Packages, Self::Users, Self::Files, Self::Run, Self::Identity];
-
-    /// The name that people and `--json` see.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Base => "base",
-            Self::Packages => "packages",
-            Self::Users => "users",
-            Self::Files => "files",
-            Self::Run => "run",
-            Self::Identity => "identity",
-        }
-    }
 }
 
 impl Step {

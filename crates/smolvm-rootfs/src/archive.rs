@@ -1,6 +1,7 @@
 //! The tree as a tar archive.
 
-use std::io::{self, Read, Write};
+use std::io::{self, Read, Seek as _, SeekFrom, Write};
+use std::path::Path;
 
 use tar::{Builder, EntryType, Header};
 
@@ -93,17 +94,23 @@ fn append(
 fn append_content(archive: &mut Builder<impl Write>, header: &Header, content: &Content) -> io::Result<()> {
     match content {
         Content::Bytes(bytes) => archive.append(header, &bytes[..]),
-        Content::File { path, size } => {
-            let file = fs_err::File::open(path)?;
-            let found = file.metadata()?.len();
-            if found != *size {
-                return Err(size_changed(path, *size, found));
-            }
-            let mut counted = Counted { reader: file.take(*size), bytes: 0 };
-            archive.append(header, &mut counted)?;
-            if counted.bytes == *size { Ok(()) } else { Err(size_changed(path, *size, counted.bytes)) }
-        }
+        Content::File { path, size } => append_part(archive, header, content, path, *size),
+        Content::Slice { file, size, .. } => append_part(archive, header, content, file, *size),
     }
+}
+
+fn append_part(
+    archive: &mut Builder<impl Write>,
+    header: &Header,
+    content: &Content,
+    path: &Path,
+    size: u64,
+) -> io::Result<()> {
+    let Some((mut file, offset)) = content.open()? else { return Ok(()) };
+    file.seek(SeekFrom::Start(offset))?;
+    let mut counted = Counted { reader: file.take(size), bytes: 0 };
+    archive.append(header, &mut counted)?;
+    if counted.bytes == size { Ok(()) } else { Err(size_changed(path, size, counted.bytes)) }
 }
 
 /// `Builder::append` takes whatever the reader has, even if the header says otherwise.

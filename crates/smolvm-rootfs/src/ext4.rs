@@ -12,6 +12,7 @@ use std::os::unix::fs::MetadataExt;
 use std::sync::atomic::AtomicBool;
 
 pub use error::Ext4Error;
+pub(crate) use holes::data_ranges;
 
 use crate::RootTree;
 use declare::Declared;

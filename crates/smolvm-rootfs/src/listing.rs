@@ -72,7 +72,7 @@ fn content_hashes(tree: &RootTree) -> io::Result<Vec<Option<blake3::Hash>>> {
     }
     let hash = |(inode, named): (&Inode, bool)| match &inode.kind {
         Kind::File(Content::Bytes(bytes)) if named => Ok(Some(blake3::hash(bytes))),
-        Kind::File(content @ Content::File { .. }) if named => content.read().map(|bytes| Some(blake3::hash(&bytes))),
+        Kind::File(content) if named => content.read().map(|bytes| Some(blake3::hash(&bytes))),
         _ => Ok(None),
     };
     tree.inodes.par_iter().zip(named).map(hash).collect()

@@ -8,7 +8,8 @@ mod parts;
 mod tests;
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::os::unix::fs::FileExt as _;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -91,6 +92,15 @@ pub enum Content {
         /// Bytes.
         size: u64,
     },
+    /// A part of a file of the building user that holds many contents: that of a [`PackedTree`](crate::PackedTree).
+    Slice {
+        /// Where.
+        file: Arc<Path>,
+        /// Where in it.
+        offset: u64,
+        /// Bytes.
+        size: u64,
+    },
 }
 
 impl Inode {
@@ -115,7 +125,7 @@ impl Content {
     pub fn size(&self) -> u64 {
         match self {
             Self::Bytes(bytes) => bytes.len() as u64,
-            Self::File { size, .. } => *size,
+            Self::File { size, .. } | Self::Slice { size, .. } => *size,
         }
     }
 
@@ -130,6 +140,28 @@ impl Content {
                 } else {
                     Err(error::size_changed(path, *size, bytes.len() as u64))
                 }
+            }
+            Self::Slice { file, offset, size } => {
+                let mut bytes = vec![0; usize::try_from(*size).map_err(std::io::Error::other)?];
+                fs_err::File::open(&**file)?.file().read_exact_at(&mut bytes, *offset)?;
+                Ok(bytes)
+            }
+        }
+    }
+
+    /// The file that holds the bytes, and where in it they begin; none for bytes in memory. A file that cannot hold them is an error.
+    pub fn open(&self) -> std::io::Result<Option<(fs_err::File, u64)>> {
+        match self {
+            Self::Bytes(_) => Ok(None),
+            Self::File { path, size } => {
+                let file = fs_err::File::open(path)?;
+                let found = file.metadata()?.len();
+                if found == *size { Ok(Some((file, 0))) } else { Err(error::size_changed(path, *size, found)) }
+            }
+            Self::Slice { file: path, offset, size } => {
+                let file = fs_err::File::open(&**path)?;
+                let (found, end) = (file.metadata()?.len(), offset.saturating_add(*size));
+                if found >= end { Ok(Some((file, *offset))) } else { Err(error::size_changed(path, end, found)) }
             }
         }
     }

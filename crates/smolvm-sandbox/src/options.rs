@@ -69,6 +69,42 @@ pub enum PlaceOp {
         /// Extended attributes by full name (`security.capability`).
         xattrs: BTreeMap<String, Vec<u8>>,
     },
+    /// A regular file, copied out of a part of a file in the scratch folder. Replaces anything but a folder.
+    Slice {
+        /// Where.
+        path: String,
+        /// The file that holds its bytes among others.
+        content: ScratchPath,
+        /// Where in that file they begin.
+        offset: u64,
+        /// How many.
+        size: u64,
+        /// Permission bits, `0o7777` at most.
+        mode: u32,
+        /// Owner.
+        uid: u32,
+        /// Group.
+        gid: u32,
+        /// Modification time.
+        mtime: i64,
+        /// Extended attributes by full name (`security.capability`).
+        xattrs: BTreeMap<String, Vec<u8>>,
+    },
+    /// A named pipe, or a socket that nobody listens at. Replaces anything but a folder.
+    Special {
+        /// Where.
+        path: String,
+        /// Whether it is a socket.
+        socket: bool,
+        /// Permission bits, `0o7777` at most.
+        mode: u32,
+        /// Owner.
+        uid: u32,
+        /// Group.
+        gid: u32,
+        /// Modification time.
+        mtime: i64,
+    },
     /// A symbolic link. Replaces anything but a folder.
     Symlink {
         /// Where.

@@ -8,10 +8,14 @@
 //!     kernel
 //!     initrd                     where the kernel needs one
 //!     rootfs.ext4
+//!   layers/<key>/                one cached layer, whole like an image (its files are 0444)
+//!     layer.json                 sizes, hashes, and the layers below whose contents it uses
+//!     listing                    every path with its owner, mode, time and the place of its content
+//!     content                    the bytes of all files that no layer below has, one after the other
 //!   index/<name>                 which key a name means, and since when; written last
-//!   staging/<key>.<pid>.<n>/     an image being put together or taken apart; renamed to or from images/<key>
+//!   staging/<key>.<pid>.<n>/     an image or layer being put together or taken apart; renamed to or from its place
 //!   scratch/<pid>.<n>/           an engine's work folder, in use while scratch/<pid>.<n>.lock is locked
-//!   locks/<key>                  locked by the one process that builds this key
+//!   locks/<key>                  locked by the one process that builds this image or layer
 //!   locks/index                  locked for the moment in which a name changes
 //! ```
 //!
@@ -28,6 +32,7 @@
 mod durable;
 mod error;
 mod image;
+mod layer;
 mod lock;
 mod names;
 mod record;
@@ -38,6 +43,7 @@ mod store;
 
 pub use error::StoreError;
 pub use image::{Damage, Image};
+pub use layer::{CachedLayer, LayerStaging, RemovedLayers};
 pub use record::{BlobRecord, ImageRecord, LayerRecord, Reproducible};
 pub use remove::Removed;
 pub use scratch::{Scratch, Swept};

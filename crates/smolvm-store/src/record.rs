@@ -4,7 +4,7 @@ use std::io;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
-use smolvm_manifest::Arch;
+use smolvm_manifest::{Arch, Layer, LayerInputs};
 
 /// What an image is.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -60,10 +60,12 @@ pub struct BlobRecord {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct LayerRecord {
-    /// Its name.
-    pub name: String,
+    /// Which.
+    pub name: Layer,
     /// The hash of all that decides it.
     pub key: String,
+    /// All that decides it and none of those below.
+    pub inputs: LayerInputs,
 }
 
 /// Whether another build of the same key gives the same bytes.
@@ -81,7 +83,7 @@ pub enum Reproducible {
 
 impl ImageRecord {
     /// The format that this code writes and reads.
-    pub const FORMAT: u32 = 1;
+    pub const FORMAT: u32 = 2;
 
     /// The file that holds a record.
     pub(crate) const FILE: &'static str = "image.json";

@@ -12,7 +12,7 @@ use crate::store::{Resolved, Store};
 use smolvm_manifest::BuildKey;
 
 /// Listings and lookups hold a lease for a moment; that is no use worth refusing for.
-const PATIENCE: Duration = Duration::from_millis(500);
+pub(crate) const PATIENCE: Duration = Duration::from_millis(500);
 
 /// What was removed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -46,12 +46,7 @@ impl Store {
         }
         let Some(build_lock) = self.try_lock(&key)? else { return Err(in_use("it is being built")) };
         let place = self.image_path(&key);
-        let lease = match Locked::take(&place, PATIENCE) {
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                return Err(in_use("a virtual machine or a build runs from it"));
-            }
-            other => other.map_err(|error| self.error(error))?,
-        };
+        let lease = self.take(&place, || in_use("a virtual machine or a build runs from it"))?;
         let aside = self.fresh_folder(&key);
         let remove = || -> io::Result<u64> {
             self.names.remove(&names_lock, &going)?;
@@ -75,7 +70,17 @@ impl Store {
     }
 }
 
-fn bytes_on_disk(folder: &Path) -> io::Result<u64> {
+impl Store {
+    /// Locks a folder alone, or says who uses it. `None` if there is no folder.
+    pub(crate) fn take(&self, place: &Path, in_use: impl FnOnce() -> StoreError) -> Result<Option<Locked>, StoreError> {
+        match Locked::take(place, PATIENCE) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Err(in_use()),
+            other => other.map_err(|error| self.error(error)),
+        }
+    }
+}
+
+pub(crate) fn bytes_on_disk(folder: &Path) -> io::Result<u64> {
     let mut bytes = 0;
     for entry in fs_err::read_dir(folder)? {
         // In units of 512 bytes, whatever the file system's own block size.

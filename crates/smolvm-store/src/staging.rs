@@ -27,10 +27,15 @@ pub struct Staging<'a> {
 impl Store {
     /// An empty folder to put an image together in; what killed builds left in such folders is removed.
     pub fn stage<'a>(&'a self, lock: &'a BuildLock) -> Result<Staging<'a>, StoreError> {
+        let folder = self.stage_folder(lock)?;
+        Ok(Staging { store: self, lock, folder, is_here: true })
+    }
+
+    pub(crate) fn stage_folder(&self, lock: &BuildLock) -> Result<PathBuf, StoreError> {
         self.sweep(Some(lock.key()))?;
         let folder = self.fresh_folder(lock.key());
         fs_err::create_dir_all(&folder).map_err(|error| self.error(error))?;
-        Ok(Staging { store: self, lock, folder, is_here: true })
+        Ok(folder)
     }
 
     /// A name in `staging/` that nobody has.
@@ -68,13 +73,20 @@ impl Staging<'_> {
 
     /// Makes the image that lies here an image of the store, under the name that its record has.
     ///
-    /// If a whole image of this key is there already, that one stays: it may be in use, and it has the same content.
-    pub fn commit(mut self, record: &ImageRecord, created: SystemTime) -> Result<Image, StoreError> {
+    /// If a whole image of this key is there already, that one stays: it may be in use, and it has the same content. With `replace`, it
+    /// stays only if its record is the same; one that is not, and that is in use, is an error.
+    pub fn commit(mut self, record: &ImageRecord, replace: bool, created: SystemTime) -> Result<Image, StoreError> {
         check_name(&record.name)?;
-        let image = if let Ok(image) = self.store.open_image(self.lock.key())? {
+        let found = self.store.open_image(self.lock.key())?.ok().filter(|image| !replace || image.record() == record);
+        let image = if let Some(image) = found {
             image
         } else {
             self.seal(record)?;
+            let in_use = || StoreError::InUse {
+                asked: record.name.clone(),
+                user: "a virtual machine or a build runs from it".to_owned(),
+            };
+            let _old = self.store.take(&self.store.image_path(self.lock.key()), in_use)?;
             self.publish()?
         };
         self.store.name(&image, &record.name, created)?;
@@ -106,16 +118,12 @@ impl Staging<'_> {
     fn publish(&mut self) -> Result<Image, StoreError> {
         let key = self.lock.key();
         let place = self.store.image_path(key);
-        let aside = self.store.fresh_folder(key);
-        let swap = || -> io::Result<()> {
-            // A damaged one is in the way, or nothing is.
-            match fs_err::rename(&place, &aside) {
-                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-                _ => {}
-            }
-            rename(&self.folder, &place)
+        let swap = || -> io::Result<PathBuf> {
+            let aside = make_way(&place, self.store.fresh_folder(key))?;
+            rename(&self.folder, &place)?;
+            Ok(aside)
         };
-        swap().map_err(|error| self.store.error(error))?;
+        let aside = swap().map_err(|error| self.store.error(error))?;
         self.is_here = false;
         remove_folder(&aside).map_err(|error| self.store.error(error))?;
         match self.store.open_image(key)? {
@@ -131,6 +139,14 @@ impl Drop for Staging<'_> {
         if self.is_here {
             let _ = remove_folder(&self.folder);
         }
+    }
+}
+
+/// Moves what is at a place (something damaged) aside. Where nothing is, nothing is done.
+pub(crate) fn make_way(place: &Path, aside: PathBuf) -> io::Result<PathBuf> {
+    match fs_err::rename(place, &aside) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(aside),
     }
 }
 

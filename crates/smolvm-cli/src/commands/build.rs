@@ -38,6 +38,14 @@ pub(crate) struct Arguments {
     #[arg(long)]
     locked: bool,
 
+    /// Take neither the image nor a layer from the store: make all anew and replace what is there
+    #[arg(long)]
+    no_cache: bool,
+
+    /// Build once more without the store, and refuse an image that differs
+    #[arg(long)]
+    verify_hit: bool,
+
     #[command(flatten)]
     progress: ProgressArguments,
 
@@ -71,6 +79,8 @@ impl Arguments {
         options.engine = self.engine.into();
         options.offline = self.offline;
         options.locked = self.locked;
+        options.no_cache = self.no_cache;
+        options.verify_hit = self.verify_hit;
         let progress = Progress::new(&self.progress, terminal);
         let events = progress.events();
         let image = progress.during(smolvm_build::build(&options, &events))?;

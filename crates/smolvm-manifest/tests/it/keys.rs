@@ -115,8 +115,6 @@ const CHANGES: &[(&str, Change)] = &[
     ("kernel file's digest", |l| l.manifest.kernel = KernelChoice::Path { path: "a".into(), sha256: "b".into() }),
     ("boot arguments", |l| l.manifest.boot_args.push("debug".into())),
     ("boot argument order", |l| l.manifest.boot_args.swap(0, 1)),
-    ("lock version", |l| l.lock.version += 1),
-    ("lock question", |l| l.lock.question.push('x')),
     ("lock epoch", |l| l.lock.epoch += 1),
     ("index archive", |l| l.lock.indexes[0].archive.push('x')),
     ("index suite", |l| l.lock.indexes[0].suite.push('x')),

@@ -52,16 +52,15 @@ pub enum InstallEvent<'a> {
 
 /// Installs packages into the session's image, wave by wave, as dpkg would.
 ///
-/// `packages` yields them unpacked, in any order: each wave begins as soon as its own are there. The image may be
-/// empty (then the first wave must be a bootstrap wave), or have been installed into before.
-pub fn install(
+/// Each wave begins as soon as its own packages have arrived. The image may be empty (then the first wave must be a bootstrap
+/// wave), or have been installed into before.
+pub fn install<I: Iterator<Item = Result<UnpackedPackage, UnpackError>>>(
     session: &mut Session,
     waves: &[Wave],
-    packages: impl IntoIterator<Item = Result<UnpackedPackage, UnpackError>>,
+    arrivals: &mut Arrivals<I>,
     options: &InstallOptions,
     on_event: &mut dyn FnMut(InstallEvent<'_>),
 ) -> Result<(), InstallError> {
-    let mut arrivals = Arrivals { packages: packages.into_iter(), waiting: HashMap::new() };
     let mut installer = Installer::begin(session, options, on_event)?;
     for (number, wave) in waves.iter().enumerate() {
         let packages = arrivals.wait_for(&wave.unpack)?;
@@ -77,13 +76,19 @@ pub fn install(
     installer.finish()
 }
 
-/// Packages come in any order, and are wanted in that of the plan.
-struct Arrivals<I> {
+/// Unpacked packages, which come in any order and are wanted in that of the plan.
+#[derive(Debug)]
+pub struct Arrivals<I> {
     packages: I,
     waiting: HashMap<String, UnpackedPackage>,
 }
 
 impl<I: Iterator<Item = Result<UnpackedPackage, UnpackError>>> Arrivals<I> {
+    /// Those that `packages` yields.
+    pub fn new(packages: impl IntoIterator<IntoIter = I>) -> Self {
+        Self { packages: packages.into_iter(), waiting: HashMap::new() }
+    }
+
     fn wait_for(&mut self, names: &[String]) -> Result<Vec<UnpackedPackage>, InstallError> {
         let mut wanted = Vec::with_capacity(names.len());
         for name in names {

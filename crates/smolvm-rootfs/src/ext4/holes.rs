@@ -19,7 +19,7 @@ const READ_AT_ONCE: usize = 16 * UNIT;
 
 /// The parts of a content that hold something, ascending; everything else is zeros. Every start, and every end but the file's own, is a
 /// multiple of 4096.
-pub(super) fn data_ranges(content: &Content, buffer: &mut Vec<u8>) -> io::Result<Vec<Range<u64>>> {
+pub(crate) fn data_ranges(content: &Content, buffer: &mut Vec<u8>) -> io::Result<Vec<Range<u64>>> {
     let size = content.size();
     if size == 0 {
         return Ok(Vec::new());
@@ -28,26 +28,32 @@ pub(super) fn data_ranges(content: &Content, buffer: &mut Vec<u8>) -> io::Result
         return Ok(vec![Range { start: 0, end: size }]);
     }
     let mut ranges = Vec::new();
-    match content {
-        Content::Bytes(bytes) => add_data(&mut ranges, 0, bytes),
-        Content::File { path, .. } => {
-            let file = fs_err::File::open(path)?;
-            buffer.resize(READ_AT_ONCE, 0);
-            let mut offset = 0;
-            while offset < size {
-                // What the host's file system knows to be a hole need not be read.
-                match rustix::fs::seek(file.file(), SeekFrom::Data(offset)) {
-                    Ok(data) => offset = offset.max(data - data % UNIT as u64),
-                    Err(Errno::NXIO) => break,
-                    // One that does not know.
-                    Err(_) => {}
-                }
-                let length = usize::try_from(size - offset).map_or(READ_AT_ONCE, |left| left.min(READ_AT_ONCE));
-                file.file().read_exact_at(&mut buffer[..length], offset)?;
-                add_data(&mut ranges, offset, &buffer[..length]);
-                offset += length as u64;
+    let Some((file, start)) = content.open()? else {
+        let Content::Bytes(bytes) = content else { return Ok(ranges) };
+        add_data(&mut ranges, 0, bytes);
+        return Ok(ranges);
+    };
+    buffer.resize(READ_AT_ONCE, 0);
+    let mut offset = 0;
+    while offset < size {
+        // What the host's file system knows to be a hole need not be read.
+        match rustix::fs::seek(file.file(), SeekFrom::Data(start + offset)) {
+            Ok(data) => {
+                let data = data - start;
+                offset = offset.max(data - data % UNIT as u64);
             }
+            Err(Errno::NXIO) => break,
+            // One that does not know.
+            Err(_) => {}
         }
+        // Nothing but a hole up to the end of this content.
+        if offset >= size {
+            break;
+        }
+        let length = usize::try_from(size - offset).map_or(READ_AT_ONCE, |left| left.min(READ_AT_ONCE));
+        file.file().read_exact_at(&mut buffer[..length], start + offset)?;
+        add_data(&mut ranges, offset, &buffer[..length]);
+        offset += length as u64;
     }
     Ok(ranges)
 }

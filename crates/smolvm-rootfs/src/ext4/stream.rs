@@ -1,8 +1,12 @@
 //! Metadata and content in one ascending pass, written and hashed as it goes by.
 
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
+use std::path::Path;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
 
@@ -10,7 +14,6 @@ use super::declare::FileContent;
 use super::size::Segment;
 use super::{Ext4Error, declare::BLOCK};
 use crate::Content;
-use crate::tree::size_changed;
 
 /// What is written with one system call, and hashed in one go.
 const BUFFER: usize = 2 << 20;
@@ -72,6 +75,8 @@ fn write_regions(
 ) -> Result<(), Ext4Error> {
     let mut metadata = metadata.regions.iter().peekable();
     let mut open: Option<(usize, fs_err::File)> = None;
+    // A few files with many contents each.
+    let mut packs: HashMap<Arc<Path>, fs_err::File> = HashMap::new();
     for segment in segments {
         while let Some((offset, bytes)) = metadata.next_if(|(offset, _)| *offset < segment.offset) {
             image.zeros_until(*offset)?;
@@ -86,13 +91,20 @@ fn write_regions(
                 let length = usize::try_from(segment.length).unwrap_or(usize::MAX);
                 image.bytes(&bytes[start..start + length])?;
             }
-            Content::File { path, size } => {
+            Content::File { .. } => {
                 let file = match open.take() {
                     Some((content, file)) if content == segment.content => file,
-                    _ => open_unchanged(path, *size).map_err(unreadable)?,
+                    _ => opened(content).map_err(unreadable)?.0,
                 };
-                image.content(&file, segment, unreadable)?;
+                image.content(&file, segment.content_offset, segment.length, unreadable)?;
                 open = Some((segment.content, file));
+            }
+            Content::Slice { file: path, offset, .. } => {
+                let file = match packs.entry(Arc::clone(path)) {
+                    Entry::Occupied(known) => known.into_mut(),
+                    Entry::Vacant(new) => new.insert(opened(content).map_err(unreadable)?.0),
+                };
+                image.content(file, offset + segment.content_offset, segment.length, unreadable)?;
             }
         }
     }
@@ -103,10 +115,8 @@ fn write_regions(
     Ok(())
 }
 
-fn open_unchanged(path: &std::path::Path, size: u64) -> io::Result<fs_err::File> {
-    let file = fs_err::File::open(path)?;
-    let found = file.metadata()?.len();
-    if found == size { Ok(file) } else { Err(size_changed(path, size, found)) }
+fn opened(content: &Content) -> io::Result<(fs_err::File, u64)> {
+    content.open()?.ok_or_else(|| io::ErrorKind::NotFound.into())
 }
 
 /// The image up to `position`, of which the last `filled` bytes wait in the buffer and the rest is written and on its way to the hash.
@@ -142,11 +152,11 @@ impl Image<'_> {
     fn content(
         &mut self,
         file: &fs_err::File,
-        segment: &Segment,
+        start: u64,
+        length: u64,
         unreadable: impl Fn(io::Error) -> Ext4Error,
     ) -> Result<(), Ext4Error> {
-        let mut offset = segment.content_offset;
-        let end = offset + segment.length;
+        let (mut offset, end) = (start, start + length);
         while offset < end {
             let room = self.room()?;
             let length = usize::try_from(end - offset).map_or(room.len(), |left| left.min(room.len()));

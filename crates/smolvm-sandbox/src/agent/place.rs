@@ -7,11 +7,12 @@ use std::rc::Rc;
 
 use rustix::fs::{
     AtFlags, FileType, Gid, Mode, OFlags, RenameFlags, Stat, Timespec, Timestamps, UTIME_OMIT, Uid, XattrFlags,
-    chmodat, chownat, linkat, lsetxattr, mkdirat, renameat, renameat_with, statat, symlinkat, unlinkat, utimensat,
+    chmodat, chownat, fchmod, fchown, fsetxattr, futimens, linkat, lsetxattr, mkdirat, mknodat, openat, renameat, renameat_with, statat,
+    symlinkat, unlinkat, utimensat,
 };
 use rustix::io::Errno;
 
-use super::{Folder, cell, paths, remove};
+use super::{Folder, cell, copy, paths, remove};
 use crate::PlaceOp;
 use crate::wire::{At, Explain, Failure};
 
@@ -22,7 +23,7 @@ const LARGEST_READ: u64 = 256 << 20;
 pub(super) fn place(folder: &Folder, ops: &[PlaceOp]) -> Result<(), Failure> {
     // Attributes are set by path, which the working folder makes short; nobody else moves it.
     rustix::process::chdir(cell::SCRATCH).explain(At::Folder, "could not enter it")?;
-    let mut placer = Placer { folder, last: None };
+    let mut placer = Placer { folder, last: None, pack: None };
     ops.iter().try_for_each(|op| placer.apply(op))
 }
 
@@ -52,6 +53,8 @@ struct Placer<'a> {
     /// It stays valid until something that the way to it may lead through is replaced or removed. New names cannot
     /// change the way to a folder that exists.
     last: Option<(String, Rc<OwnedFd>)>,
+    /// The file of [`PlaceOp::Slice`] that was used last.
+    pack: Option<(String, Rc<OwnedFd>)>,
 }
 
 struct Metadata {
@@ -69,6 +72,14 @@ impl Placer<'_> {
             }
             PlaceOp::File { path, content, mode, uid, gid, mtime, xattrs } => {
                 self.file(path, content, &Metadata { mode: *mode, uid: *uid, gid: *gid, mtime: *mtime }, xattrs)
+            }
+            PlaceOp::Slice { path, content, offset, size, mode, uid, gid, mtime, xattrs } => {
+                let metadata = Metadata { mode: *mode, uid: *uid, gid: *gid, mtime: *mtime };
+                self.slice(path, (content, *offset, *size), &metadata, xattrs)
+            }
+            PlaceOp::Special { path, socket, mode, uid, gid, mtime } => {
+                let metadata = Metadata { mode: *mode, uid: *uid, gid: *gid, mtime: *mtime };
+                self.special(path, *socket, &metadata)
             }
             PlaceOp::Symlink { path, target, uid, gid, mtime } => self.symlink(path, target, (*uid, *gid), *mtime),
             PlaceOp::HardLink { path, target } => self.hard_link(path, target),
@@ -134,6 +145,74 @@ impl Placer<'_> {
             set_time(scratch, &content, metadata.mtime).explain(at(&path), "set its time")?;
         }
         self.put(scratch, &content, &path)
+    }
+
+    fn slice(
+        &mut self,
+        path: &str,
+        (content, offset, size): (&str, u64, u64),
+        metadata: &Metadata,
+        xattrs: &BTreeMap<String, Vec<u8>>,
+    ) -> Result<(), Failure> {
+        let path = paths::named(path)?;
+        let pack = self.pack(content, &path)?;
+        let (above, name) = self.parent(&path)?;
+        let create = || {
+            let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+            openat(&above, name, flags, Mode::from_raw_mode(metadata.mode & 0o777))
+        };
+        let mut made = create();
+        if made.as_ref().is_err_and(|error| *error == Errno::EXIST) {
+            self.clear(&above, name, &path)?;
+            made = create();
+        }
+        let file = made.explain(at(&path), "make the file")?;
+        copy::copy(&pack, offset, &file, size).explain(at(&path), "copy its content")?;
+        let new_owner = (metadata.uid, metadata.gid) != (0, 0);
+        if new_owner {
+            let (uid, gid) = (Uid::from_raw(metadata.uid), Gid::from_raw(metadata.gid));
+            fchown(&file, Some(uid), Some(gid)).explain(at(&path), "set its owner")?;
+        }
+        // After the owner, whose change clears setuid and setgid, and file capabilities.
+        if new_owner || metadata.mode & 0o7000 != 0 {
+            fchmod(&file, Mode::from_raw_mode(metadata.mode)).explain(at(&path), "set its mode")?;
+        }
+        for (name, value) in xattrs {
+            fsetxattr(&file, name, value, XattrFlags::empty()).explain(at(&path), format!("set its {name}"))?;
+        }
+        futimens(&file, &times(metadata.mtime)).explain(at(&path), "set its time")
+    }
+
+    fn special(&mut self, path: &str, socket: bool, metadata: &Metadata) -> Result<(), Failure> {
+        let path = paths::named(path)?;
+        let (above, name) = self.parent(&path)?;
+        let kind = if socket { FileType::Socket } else { FileType::Fifo };
+        let make = || mknodat(&above, name, kind, Mode::from_raw_mode(0o600), 0);
+        let mut made = make();
+        if made == Err(Errno::EXIST) {
+            self.clear(&above, name, &path)?;
+            made = make();
+        }
+        made.explain(at(&path), "make it")?;
+        chown(&above, name, metadata.uid, metadata.gid).explain(at(&path), "set its owner")?;
+        chmodat(&above, name, Mode::from_raw_mode(metadata.mode), AtFlags::empty())
+            .explain(at(&path), "set its mode")?;
+        set_time(&above, name, metadata.mtime).explain(at(&path), "set its time")
+    }
+
+    /// A file of the scratch folder with the contents of many: the one of the operation before, mostly.
+    fn pack(&mut self, content: &str, path: &str) -> Result<Rc<OwnedFd>, Failure> {
+        if let Some((last, fd)) = &self.pack
+            && last == content
+        {
+            return Ok(Rc::clone(fd));
+        }
+        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let fd = openat(&self.folder.scratch, paths::named(content)?, flags, Mode::empty())
+            .explain(at(path), format!("open its content `{content}`"))?;
+        let fd = Rc::new(fd);
+        self.pack = Some((content.to_owned(), Rc::clone(&fd)));
+        Ok(fd)
     }
 
     fn symlink(&mut self, path: &str, target: &str, owner: (u32, u32), mtime: i64) -> Result<(), Failure> {
@@ -220,7 +299,7 @@ impl Placer<'_> {
         let path = paths::normal(path)?;
         let found = paths::open(&self.folder.root, &path, OFlags::RDONLY | OFlags::DIRECTORY, 0)
             .explain(at(&path), "open the folder")?;
-        rustix::fs::futimens(&found, &times(mtime)).explain(at(&path), "set its time")
+        futimens(&found, &times(mtime)).explain(at(&path), "set its time")
     }
 
     /// Renames a file onto a path of the image.

@@ -54,7 +54,7 @@ fn build(store: &Store, key: &BuildKey) -> Image {
     let lock = store.lock(key).unwrap();
     let staging = store.stage(&lock).unwrap();
     let record = write(&staging, key);
-    staging.commit(&record, UNIX_EPOCH).unwrap()
+    staging.commit(&record, false, UNIX_EPOCH).unwrap()
 }
 
 #[test]

@@ -19,7 +19,7 @@ fn what_is_not_what_its_record_says_does_not_get_in() {
             "short" => fs_err::write(staging.path().join("rootfs.ext4"), b"a root").unwrap(),
             _ => record.key = key('b').to_string(),
         }
-        let error = staging.commit(&record, created()).unwrap_err();
+        let error = staging.commit(&record, false, created()).unwrap_err();
         assert!(matches!(error, StoreError::Incomplete { .. }), "{spoil}: {error:?}");
         assert!(store.list().unwrap().is_empty());
     }
@@ -52,7 +52,7 @@ fn builders_of_one_key_take_turns_and_build_it_once() {
                     let staging = store.stage(&lock).unwrap();
                     let record = write(staging.path(), "dev", &key('a'), b"a root file system");
                     thread::sleep(std::time::Duration::from_millis(20));
-                    staging.commit(&record, created()).unwrap();
+                    staging.commit(&record, false, created()).unwrap();
                 }
             });
         }

@@ -43,7 +43,7 @@ fn on_a_small_disk(folder: &Path) {
     let filler = folder.join("filler");
     fill(&filler);
 
-    let error = staging.commit(&record, created()).unwrap_err();
+    let error = staging.commit(&record, false, created()).unwrap_err();
     assert!(matches!(error, StoreError::DiskFull { .. }) && error.is_host_fault(), "{error:?}");
     assert!(store.lookup(&key('b')).unwrap().is_none());
     assert_eq!(store.list().unwrap().len(), 1, "and the image before it is untouched");

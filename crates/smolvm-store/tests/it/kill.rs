@@ -42,7 +42,7 @@ fn build_for_ever(store: &Store) {
         let staging = store.stage(&lock).unwrap();
         let rootfs = number.to_le_bytes().repeat(ROOTFS / 8);
         let record = write(staging.path(), &format!("image{}", number % 7), &key, &rootfs);
-        let image = staging.commit(&record, created()).unwrap();
+        let image = staging.commit(&record, false, created()).unwrap();
         if number % 3 == 0 {
             fs_err::remove_file(image.kernel()).unwrap();
         }

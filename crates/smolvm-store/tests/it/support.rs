@@ -44,7 +44,7 @@ pub(crate) fn write(folder: &Path, name: &str, key: &BuildKey, rootfs: &[u8]) ->
         reproducible: Reproducible::Unproven { steps: vec!["npm install".to_owned()] },
         kernel_source: "distro".to_owned(),
         packages: 149,
-        layers: vec![LayerRecord { name: "base".to_owned(), key: "0f".repeat(32) }],
+        layers: vec![LayerRecord { name: smolvm_manifest::Layer::Base, key: "0f".repeat(32), inputs: smolvm_manifest::LayerInputs::default() }],
     }
 }
 
@@ -52,7 +52,7 @@ pub(crate) fn build(store: &Store, name: &str, key: &BuildKey) -> Image {
     let lock = store.lock(key).unwrap();
     let staging = store.stage(&lock).unwrap();
     let record = write(staging.path(), name, key, b"a root file system");
-    staging.commit(&record, created()).unwrap()
+    staging.commit(&record, false, created()).unwrap()
 }
 
 /// Lets a file of the store be changed, which its mode forbids.

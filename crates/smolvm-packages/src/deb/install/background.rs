@@ -102,9 +102,9 @@ impl<K: Send + 'static> Unpacker<K> {
     }
 
     /// Has those that still wait unpacked in the order of a plan; before that, the base layer comes first.
-    pub fn follow(&self, waves: &[Wave]) {
+    pub fn follow<'a>(&self, waves: impl IntoIterator<Item = &'a Wave>) {
         let numbered =
-            waves.iter().enumerate().flat_map(|(number, wave)| wave.unpack.iter().map(move |name| (name, number)));
+            waves.into_iter().enumerate().flat_map(|(number, wave)| wave.unpack.iter().map(move |name| (name, number)));
         self.0.lock().wave_of = numbered.map(|(name, number)| (name.clone(), number)).collect();
     }
 }
