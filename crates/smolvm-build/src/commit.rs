@@ -40,7 +40,14 @@ pub(crate) async fn commit(
         let folder = staging.path().to_owned();
 
         let (rootfs, disk_bytes) = job.events.stage(Stage::Write, || {
-            write_rootfs(&mut tree, &job.locked.manifest, job.epoch(), turn.key().as_str(), &folder.join(BlobRecord::ROOTFS), &stop)
+            write_rootfs(
+                &mut tree,
+                &job.locked.manifest,
+                job.epoch(),
+                turn.key().as_str(),
+                &folder.join(BlobRecord::ROOTFS),
+                &stop,
+            )
         })?;
         let manifest = &job.locked.manifest;
         let record = ImageRecord {
@@ -68,11 +75,8 @@ pub(crate) async fn commit(
 
 /// What the image is made of, and what decides each part of it.
 fn layers(inputs: &Inputs) -> Vec<LayerRecord> {
-    let record = |name: Layer| LayerRecord {
-        name,
-        key: inputs.layer_key(name).to_string(),
-        inputs: inputs.layer(name).clone(),
-    };
+    let record =
+        |name: Layer| LayerRecord { name, key: inputs.layer_key(name).to_string(), inputs: inputs.layer(name).clone() };
     Layer::ALL.map(record).into()
 }
 

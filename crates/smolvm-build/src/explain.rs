@@ -111,7 +111,8 @@ pub(crate) fn of_build(cache: &Layers, previous: Option<&ImageRecord>, engine: E
 }
 
 fn compare(inputs: &Inputs, previous: Option<&ImageRecord>, fate: impl Fn(Layer) -> Fate) -> Vec<ExplainedLayer> {
-    let old = |name: Layer| previous.and_then(|record| Some(&record.layers.iter().find(|layer| layer.name == name)?.inputs));
+    let old =
+        |name: Layer| previous.and_then(|record| Some(&record.layers.iter().find(|layer| layer.name == name)?.inputs));
     let changes = |name| old(name).map(|old: &LayerInputs| old.changes_to(inputs.layer(name))).unwrap_or_default();
     Layer::ALL.iter().map(|name| ExplainedLayer { name: *name, fate: fate(*name), changes: changes(*name) }).collect()
 }
@@ -122,7 +123,8 @@ const MOST_NAMED: usize = 4;
 /// The line that a build says of its layers.
 pub(crate) fn line(layers: &[ExplainedLayer]) -> String {
     let names = |fate: Fate| {
-        let names: Vec<&str> = layers.iter().filter(|layer| layer.fate == fate).map(|layer| layer.name.name()).collect();
+        let names: Vec<&str> =
+            layers.iter().filter(|layer| layer.fate == fate).map(|layer| layer.name.name()).collect();
         names.join(", ")
     };
     let mut parts = Vec::new();
@@ -132,8 +134,12 @@ pub(crate) fn line(layers: &[ExplainedLayer]) -> String {
             parts.push(format!("{word} {names}"));
         }
     }
-    let mut changes: Vec<String> =
-        layers.iter().flat_map(|layer| &layer.changes).filter(|change| !is_consequence(change)).map(ToString::to_string).collect();
+    let mut changes: Vec<String> = layers
+        .iter()
+        .flat_map(|layer| &layer.changes)
+        .filter(|change| !is_consequence(change))
+        .map(ToString::to_string)
+        .collect();
     if changes.is_empty() {
         changes = layers.iter().flat_map(|layer| &layer.changes).map(ToString::to_string).collect();
     }

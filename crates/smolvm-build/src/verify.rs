@@ -137,7 +137,9 @@ struct HitDiffers {
 
 /// The same where a step may well do something else each time.
 #[derive(Debug, Error, Diagnostic)]
-#[error("what the cache gives is not what a build without it gives, and the run steps have a network:\n  {differences}")]
+#[error(
+    "what the cache gives is not what a build without it gives, and the run steps have a network:\n  {differences}"
+)]
 #[diagnostic(
     code(smolvm::build::hit_differs),
     help(

@@ -204,7 +204,8 @@ fn files(manifest: &Manifest) -> LayerInputs {
                             format!("{blake3} {size} bytes {mode}")
                         }
                     };
-                    let name = if entry.path.is_empty() { "source".to_owned() } else { format!("source {}", entry.path) };
+                    let name =
+                        if entry.path.is_empty() { "source".to_owned() } else { format!("source {}", entry.path) };
                     // An entry that is there twice counts twice.
                     let name = if fields.contains_key(&name) { format!("{name} ({number})") } else { name };
                     fields.insert(name, what);

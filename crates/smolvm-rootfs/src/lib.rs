@@ -11,5 +11,5 @@ pub use archive::write_tar;
 pub use cpio::{CpioWriter, DeviceKind};
 pub use ext4::{Ext4Error, Ext4Options, Ext4Size, Ext4Summary, write_ext4};
 pub use listing::{digest, write_listing};
-pub use packed::{PackedTree, PackWriter};
+pub use packed::{PackWriter, PackedTree};
 pub use tree::{Content, Inode, InodeId, Kind, RootTree, TreeError};

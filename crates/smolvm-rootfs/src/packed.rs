@@ -61,8 +61,7 @@ impl PackedTree {
     /// The inverse: `place` finds a pack by its name, and says how long it is.
     pub fn from_bytes(bytes: &[u8], place: impl Fn(&str) -> Option<(Arc<Path>, u64)>) -> Result<Self, TreeError> {
         let damaged = |reason| TreeError::Damaged { reason };
-        let Stored { mut tree, digests } =
-            postcard::from_bytes(bytes).map_err(|_| damaged("it cannot be read"))?;
+        let Stored { mut tree, digests } = postcard::from_bytes(bytes).map_err(|_| damaged("it cannot be read"))?;
         let mut lengths = HashMap::new();
         for slice in slices(&mut tree) {
             let (path, length) = slice.to_str().and_then(&place).ok_or(damaged("a content is missing"))?;
@@ -205,13 +204,20 @@ impl<'a> PackWriter<'a> {
     fn copy(&self, content: &Content, to: u64) -> io::Result<()> {
         let mut buffer = Vec::new();
         let ranges = data_ranges(content, &mut buffer)?;
-        let Some((file, start)) = content.open()? else { return Ok(()) };
+        let opened = content.open()?;
         for range in ranges {
             let mut offset = range.start;
             while offset < range.end {
                 let length = usize::try_from((range.end - offset).min(1 << 20)).map_err(io::Error::other)?;
                 buffer.resize(length, 0);
-                file.file().read_exact_at(&mut buffer, start + offset)?;
+                match (&opened, content) {
+                    (Some((file, start)), _) => file.file().read_exact_at(&mut buffer, start + offset)?,
+                    (None, Content::Bytes(bytes)) => {
+                        let from = usize::try_from(offset).map_err(io::Error::other)?;
+                        buffer.copy_from_slice(&bytes[from..from + length]);
+                    }
+                    (None, _) => return Err(io::ErrorKind::NotFound.into()),
+                }
                 self.write(&buffer, to + offset)?;
                 offset += length as u64;
             }

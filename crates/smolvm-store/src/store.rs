@@ -17,7 +17,8 @@ const VERSION: &str = "smolvm-store 1";
 
 /// What may lie in a folder without `VERSION` that is to become a store: what another process that makes the same store wrote
 /// since we looked, and what every new ext4 disk has.
-const NO_STRANGERS: [&str; 9] = ["VERSION", "images", "layers", "index", "staging", "scratch", "locks", "logs", "lost+found"];
+const NO_STRANGERS: [&str; 9] =
+    ["VERSION", "images", "layers", "index", "staging", "scratch", "locks", "logs", "lost+found"];
 
 /// Fewer digits than this are no way to name an image: too much would fit by chance.
 const SHORTEST_PREFIX: usize = 4;

@@ -28,16 +28,8 @@ pub enum Layer {
 
 impl Layer {
     /// Every layer, in order.
-    pub const ALL: [Self; 8] = [
-        Self::Base,
-        Self::Packages,
-        Self::Users,
-        Self::Files,
-        Self::Run,
-        Self::Identity,
-        Self::Kernel,
-        Self::Disk,
-    ];
+    pub const ALL: [Self; 8] =
+        [Self::Base, Self::Packages, Self::Users, Self::Files, Self::Run, Self::Identity, Self::Kernel, Self::Disk];
 
     /// The layers of the root file system's tree.
     const TREE: [Self; 6] = [Self::Base, Self::Packages, Self::Users, Self::Files, Self::Run, Self::Identity];

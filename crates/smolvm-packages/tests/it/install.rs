@@ -9,7 +9,7 @@ use sha2::{Digest as _, Sha256};
 use smolvm_fetch::VerifiedFile;
 use smolvm_manifest::{LockedPackage, PackageLayer};
 use smolvm_packages::deb::install::{
-    InstallError, InstallEvent, InstallOptions, UnpackJob, Unpacker, Urgency, install,
+    Arrivals, InstallError, InstallEvent, InstallOptions, UnpackJob, Unpacker, Urgency, install,
 };
 use smolvm_packages::deb::plan::plan;
 use smolvm_packages::deb::unpack::{UnpackLimits, read_control};
@@ -155,7 +155,7 @@ impl Image {
         let mut log = Log { started, last: (started, "start".to_owned()), spent: Vec::new() };
         let options = InstallOptions { scratch: self.scratch.clone(), epoch: 1_700_000_000 };
         let session = self.session.as_mut().expect("a session");
-        let result = install(session, &waves, packages, &options, &mut |event| log.note(event));
+        let result = install(session, &waves, &mut Arrivals::new(packages), &options, &mut |event| log.note(event));
         log.print(waves.len());
         result
     }

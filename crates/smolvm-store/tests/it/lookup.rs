@@ -62,7 +62,7 @@ fn a_record_of_something_else_is_a_miss() {
     let other_key = key('b').to_string();
     let changes = [
         (key('a').as_str().to_owned(), other_key.as_str()),
-        ("\"format\": 1".to_owned(), "\"format\": 2"),
+        ("\"format\": 2".to_owned(), "\"format\": 3"),
         ("\"file\": \"kernel\"".to_owned(), "\"file\": \"../../../VERSION\""),
         ("\"packages\"".to_owned(), "\"unknown\""),
     ];

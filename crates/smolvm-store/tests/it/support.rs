@@ -44,7 +44,11 @@ pub(crate) fn write(folder: &Path, name: &str, key: &BuildKey, rootfs: &[u8]) ->
         reproducible: Reproducible::Unproven { steps: vec!["npm install".to_owned()] },
         kernel_source: "distro".to_owned(),
         packages: 149,
-        layers: vec![LayerRecord { name: smolvm_manifest::Layer::Base, key: "0f".repeat(32), inputs: smolvm_manifest::LayerInputs::default() }],
+        layers: vec![LayerRecord {
+            name: smolvm_manifest::Layer::Base,
+            key: "0f".repeat(32),
+            inputs: smolvm_manifest::LayerInputs::default(),
+        }],
     }
 }
 
