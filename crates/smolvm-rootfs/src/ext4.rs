@@ -67,7 +67,8 @@ pub struct Ext4Summary {
 ///
 /// The same tree and options give the same bytes, wherever the content lies. Nothing is synced.
 ///
-/// Hashing takes time for holes too, about a second for each few GiB: when `stop` becomes true meanwhile, [`Ext4Error::Stopped`] comes back soon.
+/// It takes the time of reading, hashing and writing all that is not a hole, on all cores and with some 12 MiB of memory beside the metadata.
+/// COSTS When `stop` becomes true meanwhile, [`Ext4Error::Stopped`] comes back soon.
 pub fn write_ext4(
     tree: &RootTree,
     options: &Ext4Options,
