@@ -2,10 +2,10 @@
 //!
 //! Each 1024 bytes are hashed together with their place in the file, so zeros have another value at every place. `zeros.bin` holds the values
 //! that images need: those of [`LEVELS`], one level after the other, each by ascending place, 32 bytes each. Anybody can make it again, in
-//! some minutes on two cores:
+//! a minute or a few:
 //!
 //! ```text
-//! UPDATE_ZEROS=1 cargo test --release -p smolvm-rootfs every_value -- --ignored
+//! UPDATE_ZEROS=1 cargo test -p smolvm-rootfs every_value -- --ignored
 //! ```
 //!
 //! Without `UPDATE_ZEROS` that compares all of it. The tests that always run compare values here and there.
