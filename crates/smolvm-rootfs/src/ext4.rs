@@ -68,7 +68,10 @@ pub struct Ext4Summary {
 ///
 /// The same tree and options give the same bytes, wherever the content lies. Nothing is synced.
 ///
-/// Hashing takes time for holes too, about a second for each few GiB: when `stop` becomes true meanwhile, [`Ext4Error::Stopped`] comes back soon.
+/// It takes the time of reading, hashing and writing all that is not a hole, on all cores and with some 12 MiB of memory beside the metadata.
+/// Holes cost nothing in the first 4 GiB. From there to 256 GiB the 64 MiB around each piece of data or metadata are hashed whole, which is
+/// two seconds for an image of 200 GiB, and beyond that everything is, at a second for each few GiB. When `stop` becomes true meanwhile,
+/// [`Ext4Error::Stopped`] comes back soon.
 pub fn write_ext4(
     tree: &RootTree,
     options: &Ext4Options,

@@ -8,21 +8,20 @@ use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
+use std::sync::mpsc::{Receiver, Sender, channel};
+
+use rayon::Scope;
 
 use super::declare::FileContent;
 use super::size::Segment;
 use super::{Ext4Error, declare::BLOCK};
 use crate::Content;
+use crate::sparse_hash::{self, BLOCK as HASHED, Leaf};
 
-/// What is written with one system call, and hashed in one go.
-const BUFFER: usize = 2 << 20;
-/// How far reading may run ahead of hashing.
-const BUFFERS_AHEAD: usize = 4;
-/// How much of a hole is hashed before somebody looks whether to stop.
-const HOLE: u64 = 64 << 20;
-/// Stands for every hole when hashing. It lies in memory that is never written, and fits a core's cache.
-static ZEROS: [u8; 1 << 20] = [0; 1 << 20];
+/// How many blocks of the image are in memory at most. One core does not read faster than a few of them hash, so more would not help.
+const BLOCKS_IN_MEMORY: usize = 12;
+/// What the rest of a block of the file system is filled with.
+static ZEROS: [u8; 4096] = [0; 4096];
 
 /// The regions that mkext4 writes itself, ascending, neighbours joined. Zeros between them are left out.
 #[derive(Default)]
@@ -53,22 +52,24 @@ pub(super) fn write(
     segments: &[Segment],
     stop: &AtomicBool,
 ) -> Result<blake3::Hash, Ext4Error> {
-    std::thread::scope(|scope| {
-        let (to_hash, pieces) = sync_channel(BUFFERS_AHEAD);
-        let (give_back, spare) = channel();
-        let hasher = scope.spawn(move || hash(&pieces, &give_back));
-        let mut image = Image { file, position: 0, buffer: vec![0; BUFFER], filled: 0, to_hash, spare, stop };
-        let written = write_regions(&mut image, metadata, contents, segments)
-            .and_then(|()| image.zeros_until(size))
-            .and_then(|()| image.flush());
-        drop(image);
-        let hash = hasher.join().map_err(|_| Ext4Error::Write(io::Error::other("hashing the image failed")))?;
-        written.map(|()| hash)
-    })
+    let (to_root, leaves) = channel();
+    // Blocks are hashed by all cores, while this one goes on reading and writing.
+    rayon::in_place_scope(|scope| {
+        let mut image = Image::new(file, Hashing::new(scope, size, to_root), stop);
+        write_regions(&mut image, metadata, contents, segments)?;
+        image.zeros_until(size)?;
+        image.finish_block()
+    })?;
+    let mut leaves: Vec<Leaf> = leaves.into_iter().collect();
+    sparse_hash::root(size, &mut leaves, &|| check(stop))
+}
+
+fn check(stop: &AtomicBool) -> Result<(), Ext4Error> {
+    if stop.load(Ordering::Relaxed) { Err(Ext4Error::Stopped) } else { Ok(()) }
 }
 
 fn write_regions(
-    image: &mut Image<'_>,
+    image: &mut Image<'_, '_>,
     metadata: &Metadata,
     contents: &[FileContent<'_>],
     segments: &[Segment],
@@ -119,25 +120,30 @@ fn opened(content: &Content) -> io::Result<(fs_err::File, u64)> {
     content.open()?.ok_or_else(|| io::ErrorKind::NotFound.into())
 }
 
-/// The image up to `position`, of which the last `filled` bytes wait in the buffer and the rest is written and on its way to the hash.
-struct Image<'file> {
+/// The image up to where it is written: the blocks before `start` are done with, and of the one that begins there `filled` bytes are known.
+struct Image<'file, 'scope> {
     file: &'file File,
-    position: u64,
-    /// Always as long as [`BUFFER`]: growing it would fill it with zeros just to overwrite them.
-    buffer: Vec<u8>,
+    start: u64,
+    /// Always of the same length: growing it would fill it with zeros just to overwrite them.
+    block: Vec<u8>,
     filled: usize,
-    to_hash: SyncSender<Piece>,
-    spare: Receiver<Vec<u8>>,
+    /// So many bytes of the block are in the file, or hole.
+    written: usize,
+    /// Whether the block is more than hole.
+    has_data: bool,
+    hashing: Hashing<'file, 'scope>,
     stop: &'file AtomicBool,
 }
 
-enum Piece {
-    /// As many bytes of a buffer.
-    Bytes(Vec<u8>, usize),
-    Zeros(u64),
-}
+impl<'file, 'scope> Image<'file, 'scope> {
+    fn new(file: &'file File, hashing: Hashing<'file, 'scope>, stop: &'file AtomicBool) -> Self {
+        Self { file, start: 0, block: vec![0; HASHED], filled: 0, written: 0, has_data: false, hashing, stop }
+    }
 
-impl Image<'_> {
+    fn position(&self) -> u64 {
+        self.start + self.filled as u64
+    }
+
     fn bytes(&mut self, mut bytes: &[u8]) -> Result<(), Ext4Error> {
         while !bytes.is_empty() {
             let room = self.room()?;
@@ -168,70 +174,103 @@ impl Image<'_> {
         Ok(())
     }
 
-    /// The rest of a block is written, anything longer stays a hole.
+    /// The rest of a block of the file system is written, anything longer stays a hole.
     fn zeros_until(&mut self, offset: u64) -> Result<(), Ext4Error> {
-        let in_block = self.position.next_multiple_of(BLOCK).min(offset) - self.position;
+        let position = self.position();
+        let in_block = position.next_multiple_of(BLOCK).min(offset) - position;
         self.bytes(&ZEROS[..usize::try_from(in_block).unwrap_or_default()])?;
-        if offset > self.position {
-            self.flush()?;
+        self.write()?;
+        if offset >= self.start + HASHED as u64 {
+            self.hole_until(HASHED);
+            self.finish_block()?;
+            self.start = offset - offset % HASHED as u64;
         }
-        while offset > self.position {
-            self.check()?;
-            let length = (offset - self.position).min(HOLE);
-            // The hasher only goes away when it panics, which joining it reports.
-            let _ = self.to_hash.send(Piece::Zeros(length));
-            self.position += length;
-        }
+        self.hole_until(usize::try_from(offset - self.start).unwrap_or(HASHED));
         Ok(())
     }
 
-    fn check(&self) -> Result<(), Ext4Error> {
-        if self.stop.load(Ordering::Relaxed) { Err(Ext4Error::Stopped) } else { Ok(()) }
+    fn hole_until(&mut self, end: usize) {
+        self.block[self.filled..end].fill(0);
+        self.filled = end;
+        self.written = end;
     }
 
-    /// The free part of the buffer: at least one byte.
+    /// The free part of the block: at least one byte.
     fn room(&mut self) -> Result<&mut [u8], Ext4Error> {
-        if self.filled == BUFFER {
-            self.flush()?;
+        if self.filled == HASHED {
+            self.finish_block()?;
         }
-        Ok(&mut self.buffer[self.filled..])
+        Ok(&mut self.block[self.filled..])
     }
 
     fn advance(&mut self, bytes: usize) {
         self.filled += bytes;
-        self.position += bytes as u64;
+        self.has_data = true;
     }
 
-    fn flush(&mut self) -> Result<(), Ext4Error> {
-        self.check()?;
-        if self.filled == 0 {
-            return Ok(());
+    fn write(&mut self) -> Result<(), Ext4Error> {
+        check(self.stop)?;
+        let bytes = &self.block[self.written..self.filled];
+        self.file.write_all_at(bytes, self.start + self.written as u64).map_err(Ext4Error::Write)?;
+        self.written = self.filled;
+        Ok(())
+    }
+
+    /// The next block begins where this one ends.
+    fn finish_block(&mut self) -> Result<(), Ext4Error> {
+        self.write()?;
+        if self.has_data {
+            self.hashing.hash(&mut self.block, self.filled, self.start);
         }
-        let start = self.position - self.filled as u64;
-        self.file.write_all_at(&self.buffer[..self.filled], start).map_err(Ext4Error::Write)?;
-        let next = self.spare.try_recv().unwrap_or_else(|_| vec![0; BUFFER]);
-        let _ = self.to_hash.send(Piece::Bytes(std::mem::replace(&mut self.buffer, next), self.filled));
+        self.start += self.filled as u64;
         self.filled = 0;
+        self.written = 0;
+        self.has_data = false;
         Ok(())
     }
 }
 
-fn hash(pieces: &Receiver<Piece>, give_back: &Sender<Vec<u8>>) -> blake3::Hash {
-    let mut hasher = blake3::Hasher::new();
-    for piece in pieces {
-        match piece {
-            Piece::Bytes(bytes, filled) => {
-                hasher.update_rayon(&bytes[..filled]);
-                let _ = give_back.send(bytes);
-            }
-            Piece::Zeros(mut length) => {
-                while length > 0 {
-                    let now = usize::try_from(length).map_or(ZEROS.len(), |left| left.min(ZEROS.len()));
-                    hasher.update_rayon(&ZEROS[..now]);
-                    length -= now as u64;
-                }
-            }
-        }
+/// Hands blocks to whichever core is free.
+struct Hashing<'run, 'scope> {
+    scope: &'run Scope<'scope>,
+    size: u64,
+    to_root: Sender<Leaf>,
+    give_back: Sender<Vec<u8>>,
+    spare: Receiver<Vec<u8>>,
+    blocks: usize,
+}
+
+impl<'run, 'scope> Hashing<'run, 'scope> {
+    fn new(scope: &'run Scope<'scope>, size: u64, to_root: Sender<Leaf>) -> Self {
+        let (give_back, spare) = channel();
+        // The first one is the writer's.
+        Self { scope, size, to_root, give_back, spare, blocks: 1 }
     }
-    hasher.finalize()
+
+    /// Leaves another block in place of this one, or the same where all are in use: then every core is busy, and this one does the work itself.
+    fn hash(&mut self, block: &mut Vec<u8>, filled: usize, offset: u64) {
+        let size = self.size;
+        let Some(next) = self.next() else {
+            // Who receives them waits for the end.
+            let _ = self.to_root.send(Leaf::new(&block[..filled], offset, size));
+            return;
+        };
+        let block = std::mem::replace(block, next);
+        let (to_root, give_back) = (self.to_root.clone(), self.give_back.clone());
+        self.scope.spawn(move |_| {
+            let _ = to_root.send(Leaf::new(&block[..filled], offset, size));
+            // After a failure nobody takes it.
+            let _ = give_back.send(block);
+        });
+    }
+
+    fn next(&mut self) -> Option<Vec<u8>> {
+        if let Ok(spare) = self.spare.try_recv() {
+            return Some(spare);
+        }
+        (self.blocks < BLOCKS_IN_MEMORY).then(|| {
+            self.blocks += 1;
+            vec![0; HASHED]
+        })
+    }
 }
