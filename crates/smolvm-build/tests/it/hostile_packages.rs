@@ -17,8 +17,9 @@ fn assert_refused(deb: &TestDeb, words: &[&str]) {
     assert!(!std::path::Path::new("/smolvm-hostile").exists());
 }
 
+/// Of the base, so that it is met before anything is configured.
 fn subject() -> TestDeb {
-    TestDeb::new("subject", "1")
+    TestDeb::new("subject", "1").field("Essential", "yes")
 }
 
 #[test]
