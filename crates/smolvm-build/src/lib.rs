@@ -18,6 +18,7 @@ mod resolve;
 mod steps;
 mod surroundings;
 mod unsupported;
+mod vendor;
 mod vm_image;
 mod work;
 
@@ -29,4 +30,5 @@ pub use options::{BuildOptions, BuiltImage, BuiltLayer, EngineChoice};
 pub use prune::{Pruned, prune};
 pub use smolvm_engine::{Event, Events, Stage};
 pub use smolvm_fetch::{Retries, Timeouts};
+pub use vendor::{VendorReport, vendor};
 pub use vm_image::vm_image;

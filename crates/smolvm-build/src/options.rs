@@ -25,6 +25,8 @@ pub struct BuildOptions {
     pub offline: bool,
     /// Build from a current lock, or not at all.
     pub locked: bool,
+    /// Take what the lock names from this folder alone, which [`vendor`](crate::vendor()) filled: no mirror, no cache, no index.
+    pub mirror_dir: Option<PathBuf>,
     /// How often a mirror is asked before the next one is, or the build fails.
     pub retries: Retries,
     /// How long a mirror may take.
@@ -45,6 +47,7 @@ impl BuildOptions {
             engine: EngineChoice::Auto,
             offline: false,
             locked: false,
+            mirror_dir: host.mirror_dir(),
             retries: Retries::default(),
             timeouts: Timeouts::default(),
             host,

@@ -9,6 +9,7 @@ mod lock;
 mod render;
 mod run;
 mod schema;
+mod vendor;
 
 use std::path::PathBuf;
 use std::time::SystemTime;
@@ -27,6 +28,7 @@ pub(crate) enum Command {
     Check(check::Arguments),
     Render(render::Arguments),
     Lock(lock::Arguments),
+    Vendor(vendor::Arguments),
     Build(build::Arguments),
     Run(run::Arguments),
     #[command(subcommand)]
@@ -43,6 +45,7 @@ impl Command {
             Self::Check(_) => "check",
             Self::Render(_) => "render",
             Self::Lock(_) => "lock",
+            Self::Vendor(_) => "vendor",
             Self::Build(_) => "build",
             Self::Run(_) => "run",
             Self::Image(command) => command.name(),
@@ -58,6 +61,7 @@ impl Command {
             Self::Check(arguments) => arguments.output.json,
             Self::Render(arguments) => arguments.output.json,
             Self::Lock(arguments) => arguments.output.json,
+            Self::Vendor(arguments) => arguments.output.json,
             Self::Build(arguments) => arguments.format.json,
             Self::Image(command) => command.json(),
             Self::Run(_) | Self::Schema(_) | Self::Completions(_) => false,
@@ -71,6 +75,7 @@ impl Command {
             Self::Check(arguments) => arguments.execute(terminal),
             Self::Render(arguments) => arguments.execute(terminal),
             Self::Lock(arguments) => arguments.execute(terminal),
+            Self::Vendor(arguments) => arguments.execute(terminal),
             Self::Build(arguments) => arguments.execute(terminal),
             Self::Run(arguments) => arguments.execute(terminal),
             Self::Image(command) => command.execute(),
@@ -110,6 +115,22 @@ struct Store {
 impl Store {
     fn folder(&self) -> PathBuf {
         self.image_dir.clone().unwrap_or_else(|| host().image_dir())
+    }
+}
+
+/// Where packages are, if on this machine.
+#[derive(Debug, Args)]
+struct MirrorDir {
+    /// Take what the lock names from this folder alone, which `smolvm vendor` filled [default: $SMOLVM_MIRROR_DIR]
+    #[arg(long, value_name = "DIR")]
+    mirror_dir: Option<PathBuf>,
+}
+
+impl MirrorDir {
+    fn set(&self, options: &mut BuildOptions) {
+        if let Some(folder) = &self.mirror_dir {
+            options.mirror_dir = Some(folder.clone());
+        }
     }
 }
 

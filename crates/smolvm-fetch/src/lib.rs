@@ -32,6 +32,7 @@ mod index;
 mod mirrors;
 mod partial;
 mod retry;
+mod snapshots;
 mod verified;
 mod wanted;
 
@@ -42,5 +43,6 @@ pub use error::{FetchError, IndexError, MirrorFailure};
 pub use event::FetchEvent;
 pub use fetcher::{FetchOptions, Fetcher, Retries, Timeouts};
 pub use mirrors::{BuiltInArchive, Mirror, MirrorError, MirrorInputs, MirrorOrigin, Mirrors, mirror_variable};
+pub use snapshots::{SnapshotAddress, SnapshotChoice, snapshot_variable};
 pub use verified::{VerifiedFile, VerifyError};
-pub use wanted::{Wanted, WantedError, WantedIndex};
+pub use wanted::{Wanted, WantedError, WantedIndex, WantedPackage};

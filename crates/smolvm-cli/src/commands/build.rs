@@ -7,7 +7,7 @@ use clap::Args;
 use smolvm_build::{BuiltImage, EngineChoice};
 use smolvm_render::shell_word;
 
-use super::{Output, Smolfile, Store, bytes, options};
+use super::{MirrorDir, Output, Smolfile, Store, bytes, options};
 use crate::answer::Answer;
 use crate::failure::Failure;
 use crate::progress::{Progress, ProgressArguments};
@@ -37,6 +37,9 @@ pub(crate) struct Arguments {
     /// Build from the lock beside the Smolfile, or not at all
     #[arg(long)]
     locked: bool,
+
+    #[command(flatten)]
+    mirror_dir: MirrorDir,
 
     #[command(flatten)]
     progress: ProgressArguments,
@@ -71,6 +74,7 @@ impl Arguments {
         options.engine = self.engine.into();
         options.offline = self.offline;
         options.locked = self.locked;
+        self.mirror_dir.set(&mut options);
         let progress = Progress::new(&self.progress, terminal);
         let events = progress.events();
         let image = progress.during(smolvm_build::build(&options, &events))?;
