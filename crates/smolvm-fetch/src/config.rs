@@ -119,7 +119,9 @@ fn address(url: &str) -> Result<Address, AddressError> {
 fn plain_message(error: &serde_yaml::Error) -> String {
     let message = error.render_with_formatter(&serde_yaml::UserMessageFormatter);
     let message = message.rsplit_once(" at line ").map_or(message.as_str(), |(message, _)| message);
-    message.replace("unknown field", "unknown key").replace("expected one of mirrors", "the only one is `mirrors`")
+    message
+        .replace("unknown field", "unknown key")
+        .replace("expected one of mirrors, snapshots", "the keys are `mirrors` and `snapshots`")
 }
 
 fn label(place: Location, message: String) -> Option<LabeledSpan> {
