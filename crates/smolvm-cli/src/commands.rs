@@ -121,8 +121,11 @@ impl Store {
 /// Where packages are, if on this machine.
 #[derive(Debug, Args)]
 struct MirrorDir {
-    /// Take what the lock names from this folder alone, which `smolvm vendor` filled [default: $SMOLVM_MIRROR_DIR]
-    #[arg(long, value_name = "DIR")]
+    #[arg(
+        long,
+        value_name = "DIR",
+        help = "Take what the lock names from this folder alone, which `smolvm vendor` filled [default: $SMOLVM_MIRROR_DIR]"
+    )]
     mirror_dir: Option<PathBuf>,
 }
 

@@ -63,28 +63,9 @@ pub enum FetchError {
         failures: Vec<MirrorFailure>,
     },
     /// A locked package is nowhere any more: neither at a mirror nor in a snapshot archive. Another version is no answer.
-    #[error(
-        "{name} {version} of `{archive}`, which the lock names, is gone: none of these has its {expected} as `{path}`{}",
-        listed(failures)
-    )]
-    #[diagnostic(code(smolvm::fetch::gone))]
-    Gone {
-        /// The package.
-        name: String,
-        /// Its version.
-        version: String,
-        /// The archive's name.
-        archive: String,
-        /// Its path in the archive.
-        path: String,
-        /// Size and digest that the lock says.
-        expected: String,
-        /// What each mirror said, and then each snapshot.
-        failures: Vec<MirrorFailure>,
-        /// What to do.
-        #[help]
-        help: String,
-    },
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Gone(Box<GonePackage>),
     /// The folder that alone is to be taken from lacks it.
     #[error("{name} is not in `{}`{}", folder.display(), listed_place(place.as_deref()))]
     #[diagnostic(code(smolvm::fetch::not_vendored), help("run `smolvm vendor {}` with this lock where a mirror can be reached; nothing else is asked instead", folder.display()))]
@@ -105,7 +86,7 @@ pub enum FetchError {
         /// The folder.
         folder: PathBuf,
         /// What is wrong with it.
-        source: VerifyError,
+        source: Box<VerifyError>,
     },
     /// It is not in the download cache, and the network must not be used.
     #[error("{name} is not in the download cache, and the network is not to be used")]
@@ -159,6 +140,30 @@ pub enum FetchError {
         /// Why.
         reason: String,
     },
+}
+
+/// A locked package that no place has any more.
+#[derive(Debug, Error, Diagnostic)]
+#[error(
+    "{name} {version} of `{archive}`, which the lock names, is gone: none of these has its {expected} as `{path}`{}",
+    listed(failures)
+)]
+#[diagnostic(code(smolvm::fetch::gone))]
+pub struct GonePackage {
+    /// The package.
+    pub name: String,
+    /// Its version.
+    pub version: String,
+    /// The archive's name.
+    pub archive: String,
+    /// Its path in the archive.
+    pub path: String,
+    /// Size and digest that the lock says.
+    pub expected: String,
+    /// What each mirror said, and then each snapshot.
+    pub failures: Vec<MirrorFailure>,
+    #[help]
+    help: String,
 }
 
 /// Why an index could not be had.
@@ -215,9 +220,11 @@ impl FetchError {
         let help = format!(
             "a lock never falls back to another version. To take the version of today: `smolvm lock --update {name}`, or \
              `smolvm lock --update` for all packages. To keep this one: name an archive that has it with {variable} (or \
-             `snapshots` in the configuration file), or build with `--mirror-dir` from a folder that `smolvm vendor` filled"
+             `snapshots` in the configuration file), or build with `--mirror-dir` from a folder that `smolvm vendor` filled. A mirror that \
+             is in the middle of an update may have it later"
         );
-        Self::Gone { name: name.to_owned(), version, archive, path: path.to_owned(), expected, failures, help }
+        let (name, path) = (name.to_owned(), path.to_owned());
+        Self::Gone(Box::new(GonePackage { name, version, archive, path, expected, failures, help }))
     }
 
     /// Whether this machine lacks something (exit code 3), rather than the network or the mirror.

@@ -261,7 +261,10 @@ impl Fetcher {
             Err(VerifyError::Unreadable { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => {
                 Err(missing(Some(place.clone())))
             }
-            Err(source) => Err(FetchError::VendoredDamaged { name: name.clone(), folder: folder.to_owned(), source }),
+            Err(source) => {
+                let (name, folder, source) = (name.clone(), folder.to_owned(), Box::new(source));
+                Err(FetchError::VendoredDamaged { name, folder, source })
+            }
         }
     }
 

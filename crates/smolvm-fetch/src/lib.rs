@@ -39,7 +39,7 @@ mod wanted;
 pub use address::{Address, AddressError};
 pub use apt_sources::{AptSource, SourcesFormat, apt_sources};
 pub use config::{Config, ConfigError};
-pub use error::{FetchError, IndexError, MirrorFailure};
+pub use error::{FetchError, GonePackage, IndexError, MirrorFailure};
 pub use event::FetchEvent;
 pub use fetcher::{FetchOptions, Fetcher, Retries, Timeouts};
 pub use mirrors::{BuiltInArchive, Mirror, MirrorError, MirrorInputs, MirrorOrigin, Mirrors, mirror_variable};

@@ -12,10 +12,10 @@ use crate::failure::Failure;
 use crate::progress::{Progress, ProgressArguments};
 use crate::terminal::Terminal;
 
-/// Copy all that a lock names into a folder, which `--mirror-dir` builds from without a network
+/// Copy all that a lock names into a folder, to build from it without a network
 #[derive(Debug, Args)]
 #[command(
-    after_help = "What is in the folder and whole is left as it is, so several Smolfiles can share one. A lock that is missing is written."
+    after_help = "`smolvm build --mirror-dir DIR` builds from the folder. What is in the folder and whole is left as it is, so several Smolfiles can share one. A lock that is missing is written."
 )]
 pub(crate) struct Arguments {
     /// The folder

@@ -56,7 +56,7 @@ async fn what_a_mirror_replaced_is_told_and_never_used() {
     // Neither by the mirror's word nor by the snapshot's.
     let bench = Bench::new();
     let error = bench.fetcher().fetch(&locked(&content), &[live, snapshot(&replaced)]).await.unwrap_err();
-    assert!(matches!(&error, FetchError::Gone { failures, .. } if failures.len() == 2), "{error:?}");
+    assert!(matches!(&error, FetchError::Gone(gone) if gone.failures.len() == 2), "{error:?}");
     assert!(!bench.entry(&wanted(&content)).exists() && !bench.partial(&wanted(&content)).exists());
 }
 
@@ -87,7 +87,7 @@ async fn what_is_nowhere_is_refused_by_name_with_what_was_tried_and_what_to_do()
 
     // Without a snapshot it is the same answer.
     let error = bench.fetcher().fetch(&locked(&content), &secret[..1]).await.unwrap_err();
-    assert!(matches!(&error, FetchError::Gone { failures, .. } if failures.len() == 1), "{error:?}");
+    assert!(matches!(&error, FetchError::Gone(gone) if gone.failures.len() == 1), "{error:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
