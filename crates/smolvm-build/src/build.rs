@@ -16,7 +16,7 @@ use crate::{BuildError, BuildOptions, BuiltImage, Event, Events, Stage};
 // The module too: the function of that name is made here.
 use crate::resolve::{self, FoundLock};
 use crate::unsupported::check_supported;
-use crate::{explain, full_disk, kernel, locking, output, steps, verify, work};
+use crate::{explain, full_disk, kernel, locking, output, steps, vendor, verify, work};
 
 /// Builds the image that a Smolfile describes, or finds it in the store.
 ///
@@ -25,7 +25,7 @@ pub async fn build(options: &BuildOptions, events: &Events) -> Result<BuiltImage
     let manifest = load(options, events)?;
     let engine = engine_of(&manifest, options.engine);
     match build_with(engine, manifest.clone(), options, events).await {
-        Err(error) if engine::falls_back(engine, options.engine, &error) => {
+        Err(error) if options.mirror_dir.is_none() && engine::falls_back(engine, options.engine, &error) => {
             events
                 .send(Event::Note(format!("building with Docker, since the embedded engine cannot run here: {error}")));
             // Where there is no Docker either, the embedded engine's own trouble is the nearer one to mend.
@@ -110,8 +110,8 @@ pub fn load(options: &BuildOptions, events: &Events) -> Result<Manifest, BuildEr
 /// How package files are got, and from where.
 #[derive(Debug, Clone)]
 pub(crate) struct Sources {
-    fetcher: Fetcher,
-    mirrors: smolvm_fetch::Mirrors,
+    pub(crate) fetcher: Fetcher,
+    pub(crate) mirrors: smolvm_fetch::Mirrors,
 }
 
 impl Sources {
@@ -119,6 +119,7 @@ impl Sources {
         let sink = events.clone();
         let fetcher = Fetcher::new(FetchOptions {
             offline: options.offline,
+            vendored: vendor::folder(options)?,
             retries: options.retries,
             timeouts: options.timeouts,
             events: Arc::new(move |event| sink.send(Event::Fetch(event))),
@@ -129,7 +130,7 @@ impl Sources {
 }
 
 /// The lock beside the manifest where it answers, else a new one.
-async fn lock(
+pub(crate) async fn lock(
     manifest: Manifest,
     engine: EngineKind,
     options: &BuildOptions,
@@ -138,6 +139,7 @@ async fn lock(
 ) -> Result<LockedManifest, BuildError> {
     let old = match FoundLock::of(&manifest, engine, options)? {
         FoundLock::Current(lock) => return LockedManifest::new(manifest, *lock).map_err(BuildError::input),
+        found if options.mirror_dir.is_some() => return Err(vendor::no_index(Some(found), options)),
         found if options.locked => return Err(locking::needed(found, options)),
         FoundLock::Missing => None,
         FoundLock::Outrun(lock, why) => {
@@ -160,6 +162,9 @@ pub(crate) async fn resolve_now(
     sources: &Sources,
     events: &Events,
 ) -> Result<LockedManifest, BuildError> {
+    if options.mirror_dir.is_some() {
+        return Err(vendor::no_index(None, options));
+    }
     let resolving = resolve::resolve_now(manifest, engine, options, &sources.fetcher, &sources.mirrors, events);
     events.stage_async(Stage::Resolve, resolving).await
 }
@@ -181,6 +186,7 @@ async fn make(
     events: &Events,
 ) -> Result<(Image, Option<Vec<Layer>>), BuildError> {
     resolve::check_clock(locked.lock.epoch, options)?;
+    vendor::check_engine(engine, options)?;
     let key = inputs.key();
     let turn = wait_for_turn(store, &key, events).await?;
     if let Some(image) = store.lookup(&key)?.filter(|_| !options.no_cache) {
@@ -215,7 +221,7 @@ fn job(
         scratch: work::scratch(store)?,
         layers,
         fetcher: sources.fetcher.clone(),
-        mirrors: sources.mirrors.clone(),
+        mirrors: sources.mirrors.with_snapshots_of(&locked.lock),
         surroundings: steps::surroundings(&locked.manifest, options)?,
         events: events.clone(),
         locked,

@@ -62,6 +62,11 @@ impl Host {
         }
     }
 
+    /// The folder that alone packages are taken from: `SMOLVM_MIRROR_DIR`.
+    pub fn mirror_dir(&self) -> Option<PathBuf> {
+        self.variable("SMOLVM_MIRROR_DIR").map(PathBuf::from)
+    }
+
     /// The configuration file: `$XDG_CONFIG_HOME/smolvm/config.yaml`, else `~/.config/smolvm/config.yaml`.
     pub fn config_path(&self) -> Option<PathBuf> {
         match (self.variable("XDG_CONFIG_HOME"), self.home()) {

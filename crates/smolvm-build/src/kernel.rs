@@ -5,8 +5,8 @@ use std::path::Path;
 
 use sha2::{Digest as _, Sha256};
 use smolvm_engine::{Cached, Job};
-use smolvm_fetch::{Mirror, Wanted};
-use smolvm_manifest::{KernelChoice, KernelFile, Layer, LockedKernel, Modules, PackagedKernel};
+use smolvm_fetch::{Mirror, Mirrors, Wanted};
+use smolvm_manifest::{KernelChoice, KernelFile, Layer, LockedKernel, LockedManifest, Modules, PackagedKernel};
 use smolvm_packages::deb::install::{UnpackJob, Unpacker, Urgency};
 use smolvm_packages::deb::unpack::UnpackLimits;
 use smolvm_packages::kernel::{Format, Kernel as UnpackedKernel, ModuleSet, SourceFile, busybox, published};
@@ -56,14 +56,7 @@ async fn fetch(job: &Job, options: &BuildOptions) -> Result<Kernel, BuildError> 
         .stage_async(Stage::Kernel, async {
             match &job.locked.lock.kernel {
                 LockedKernel::Distro(kernel) | LockedKernel::Debian(kernel) => from_packages(job, kernel).await,
-                LockedKernel::Smolvm(file) => {
-                    let path = published::for_qemu(job.locked.manifest.arch).file;
-                    from_address(job, file, path, job.mirrors.of(published::ARCHIVE)).await
-                }
-                LockedKernel::Url(file) => {
-                    let KernelChoice::Url { url, .. } = &job.locked.manifest.kernel else { return Err(stale()) };
-                    from_address(job, file, "", &[Mirror::of_file(url).map_err(BuildError::input)?]).await
-                }
+                LockedKernel::Smolvm(_) | LockedKernel::Url(_) => from_address(job).await,
                 LockedKernel::Path(file) => {
                     let KernelChoice::Path { path, .. } = &job.locked.manifest.kernel else { return Err(stale()) };
                     let folder = options.smolfile.parent().unwrap_or(Path::new(""));
@@ -74,15 +67,34 @@ async fn fetch(job: &Job, options: &BuildOptions) -> Result<Kernel, BuildError> 
         .await
 }
 
+/// The one file that a kernel is, and where it comes from; nothing for one of packages, or of this machine.
+pub(crate) fn file(locked: &LockedManifest, mirrors: &Mirrors) -> Result<Option<(Wanted, Vec<Mirror>)>, BuildError> {
+    let wanted = |file: &KernelFile, path: &str| Wanted::new("the kernel", path, None, &file.sha256);
+    let (wanted, mirrors) = match &locked.lock.kernel {
+        LockedKernel::Smolvm(file) => {
+            let path = published::for_qemu(locked.manifest.arch).file;
+            let wanted = wanted(file, path).and_then(|wanted| wanted.vendored_at(published::ARCHIVE, path));
+            (wanted, mirrors.of(published::ARCHIVE).to_vec())
+        }
+        LockedKernel::Url(file) => {
+            let KernelChoice::Url { url, .. } = &locked.manifest.kernel else { return Err(stale()) };
+            let wanted = wanted(file, "").and_then(|wanted| wanted.vendored_at("kernel", &file.sha256));
+            (wanted, vec![Mirror::of_file(url).map_err(BuildError::input)?])
+        }
+        LockedKernel::Distro(_) | LockedKernel::Debian(_) | LockedKernel::Path(_) => return Ok(None),
+    };
+    Ok(Some((wanted.map_err(BuildError::input)?, mirrors)))
+}
+
 /// A lock that answers the question has the kernel that was asked for.
 fn stale() -> BuildError {
     BuildError::input(smolvm_manifest::StaleLock)
 }
 
 /// One file, checked against its digest before anything looks at it.
-async fn from_address(job: &Job, file: &KernelFile, path: &str, mirrors: &[Mirror]) -> Result<Kernel, BuildError> {
-    let wanted = Wanted::new("the kernel", path, None, &file.sha256).map_err(BuildError::input)?;
-    let mut fetched = job.fetcher.fetch(&wanted, mirrors).await?;
+async fn from_address(job: &Job) -> Result<Kernel, BuildError> {
+    let (wanted, mirrors) = file(&job.locked, &job.mirrors)?.ok_or_else(stale)?;
+    let mut fetched = job.fetcher.fetch(&wanted, &mirrors).await?;
     let image = spawn_blocking(move || {
         let mut bytes = Vec::new();
         // From the handle that was hashed, not from the path.

@@ -20,6 +20,7 @@ mod steps;
 mod surroundings;
 mod unsupported;
 mod verify;
+mod vendor;
 mod vm_image;
 mod work;
 
@@ -32,4 +33,5 @@ pub use options::{BuildOptions, BuiltImage, BuiltLayer, EngineChoice};
 pub use prune::{Pruned, prune};
 pub use smolvm_engine::{Event, Events, Stage};
 pub use smolvm_fetch::{Retries, Timeouts};
+pub use vendor::{VendorReport, vendor};
 pub use vm_image::vm_image;

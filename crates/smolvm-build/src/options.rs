@@ -30,6 +30,8 @@ pub struct BuildOptions {
     pub no_cache: bool,
     /// Build once more without the store, and refuse an image that differs.
     pub verify_hit: bool,
+    /// Take what the lock names from this folder alone, which [`vendor`](crate::vendor()) filled: no mirror, no cache, no index.
+    pub mirror_dir: Option<PathBuf>,
     /// How often a mirror is asked before the next one is, or the build fails.
     pub retries: Retries,
     /// How long a mirror may take.
@@ -52,6 +54,7 @@ impl BuildOptions {
             locked: false,
             no_cache: false,
             verify_hit: false,
+            mirror_dir: host.mirror_dir(),
             retries: Retries::default(),
             timeouts: Timeouts::default(),
             host,

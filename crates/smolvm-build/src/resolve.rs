@@ -249,10 +249,20 @@ pub(crate) fn mirrors(manifest: &Manifest, options: &BuildOptions) -> Result<Mir
         .flat_map(|release| release.archives)
         .zip(&suites)
         .filter(|(archive, _)| !is_replaced(archive.name, &manifest.repositories))
-        .map(|(archive, suites)| BuiltInArchive { name: archive.name, suites, url: archive.address(manifest.arch) })
+        .map(|(archive, suites)| BuiltInArchive {
+            name: archive.name,
+            suites,
+            url: archive.address(manifest.arch),
+            snapshot: Some(archive.snapshot),
+        })
         .collect();
     if manifest.kernel == KernelChoice::Smolvm {
-        built_in.push(BuiltInArchive { name: published::ARCHIVE, suites: &[], url: published::ADDRESS });
+        built_in.push(BuiltInArchive {
+            name: published::ARCHIVE,
+            suites: &[],
+            url: published::ADDRESS,
+            snapshot: None,
+        });
     }
     let variable = |name: &str| host.variable(name).map(|value| value.to_string_lossy().into_owned());
     let apt_sources: Vec<_> = releases.iter().flat_map(|release| Host::apt_sources(release.family())).collect();

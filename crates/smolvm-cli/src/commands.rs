@@ -10,6 +10,7 @@ mod lock;
 mod render;
 mod run;
 mod schema;
+mod vendor;
 
 use std::path::PathBuf;
 use std::time::SystemTime;
@@ -28,6 +29,7 @@ pub(crate) enum Command {
     Check(check::Arguments),
     Render(render::Arguments),
     Lock(lock::Arguments),
+    Vendor(vendor::Arguments),
     Build(build::Arguments),
     Explain(explain::Arguments),
     Run(run::Arguments),
@@ -45,6 +47,7 @@ impl Command {
             Self::Check(_) => "check",
             Self::Render(_) => "render",
             Self::Lock(_) => "lock",
+            Self::Vendor(_) => "vendor",
             Self::Build(_) => "build",
             Self::Explain(_) => "explain",
             Self::Run(_) => "run",
@@ -61,6 +64,7 @@ impl Command {
             Self::Check(arguments) => arguments.output.json,
             Self::Render(arguments) => arguments.output.json,
             Self::Lock(arguments) => arguments.output.json,
+            Self::Vendor(arguments) => arguments.output.json,
             Self::Build(arguments) => arguments.format.json,
             Self::Explain(arguments) => arguments.output.json,
             Self::Image(command) => command.json(),
@@ -75,6 +79,7 @@ impl Command {
             Self::Check(arguments) => arguments.execute(terminal),
             Self::Render(arguments) => arguments.execute(terminal),
             Self::Lock(arguments) => arguments.execute(terminal),
+            Self::Vendor(arguments) => arguments.execute(terminal),
             Self::Build(arguments) => arguments.execute(terminal),
             Self::Explain(arguments) => arguments.execute(terminal),
             Self::Run(arguments) => arguments.execute(terminal),
@@ -115,6 +120,25 @@ struct Store {
 impl Store {
     fn folder(&self) -> PathBuf {
         self.image_dir.clone().unwrap_or_else(|| host().image_dir())
+    }
+}
+
+/// Where packages are, if on this machine.
+#[derive(Debug, Args)]
+struct MirrorDir {
+    #[arg(
+        long,
+        value_name = "DIR",
+        help = "Take what the lock names from this folder alone, which `smolvm vendor` filled [default: $SMOLVM_MIRROR_DIR]"
+    )]
+    mirror_dir: Option<PathBuf>,
+}
+
+impl MirrorDir {
+    fn set(&self, options: &mut BuildOptions) {
+        if let Some(folder) = &self.mirror_dir {
+            options.mirror_dir = Some(folder.clone());
+        }
     }
 }
 

@@ -96,6 +96,12 @@ fn trouble(event: &FetchEvent) -> Option<String> {
         FetchEvent::NextMirror { name, mirror, reason } => {
             format!("{name}: {reason} ({mirror}); asking the next mirror")
         }
+        FetchEvent::Replaced { name, mirror, reason } => {
+            format!("{name} is another file at {mirror} now: {reason}. It is not used")
+        }
+        FetchEvent::Gone { name, version } => {
+            format!("{name} {version} is gone from the mirrors; looking for it in the snapshots of its archive")
+        }
         FetchEvent::DamagedCacheEntry { name } => {
             format!("{name} was damaged in the download cache and is fetched again")
         }

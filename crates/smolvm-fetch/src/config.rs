@@ -1,4 +1,4 @@
-//! `~/.config/smolvm/config.yaml`: what this machine says about mirrors.
+//! `~/.config/smolvm/config.yaml`: what this machine says about mirrors and snapshots.
 
 use std::collections::BTreeMap;
 
@@ -8,12 +8,15 @@ use serde_yaml::{Location, Spanned};
 use thiserror::Error;
 
 use crate::address::{Address, AddressError, hide_credentials};
+use crate::snapshots::SnapshotChoice;
 
 /// The configuration of this machine.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Config {
     /// Mirrors by archive, in the order in which they are asked.
     pub mirrors: BTreeMap<String, Vec<Address>>,
+    /// By archive, where it keeps what its mirrors dropped.
+    pub snapshots: BTreeMap<String, SnapshotChoice>,
 }
 
 /// What is wrong with a configuration file.
@@ -32,7 +35,7 @@ pub struct ConfigError {
     help: String,
 }
 
-const EXAMPLE: &str = "it looks like this:\n  mirrors:\n    debian: [http://mirror.example.org/debian]";
+const EXAMPLE: &str = "it looks like this:\n  mirrors:\n    debian: [http://mirror.example.org/debian]\n  snapshots:\n    debian: http://snapshot.example.org/debian/{timestamp}";
 
 impl Config {
     /// Reads the text of a configuration file; `name` is what people call it.
@@ -65,15 +68,27 @@ impl Config {
                 }
             }
         }
-        if labels.is_empty() {
-            Ok(config)
-        } else {
-            Err(refuse(
+        if !labels.is_empty() {
+            return Err(refuse(
                 "a mirror has no usable address".to_owned(),
                 labels,
                 "write addresses like `http://mirror.example.org/debian`",
-            ))
+            ));
         }
+        for (archive, url) in written.snapshots.unwrap_or_default() {
+            match url.value.parse() {
+                Ok(choice) => drop(config.snapshots.insert(archive, choice)),
+                Err(error) => labels.extend(label(url.referenced, AddressError::to_string(&error))),
+            }
+        }
+        if !labels.is_empty() {
+            return Err(refuse(
+                "a snapshot archive has no usable address".to_owned(),
+                labels,
+                "write an address like `http://snapshot.example.org/debian/{timestamp}`, or `off`",
+            ));
+        }
+        Ok(config)
     }
 }
 
@@ -82,6 +97,7 @@ impl Config {
 #[serde(deny_unknown_fields)]
 struct Written {
     mirrors: Option<BTreeMap<String, Vec<Spanned<String>>>>,
+    snapshots: Option<BTreeMap<String, Spanned<String>>>,
 }
 
 fn options() -> serde_yaml::Options {
@@ -103,7 +119,9 @@ fn address(url: &str) -> Result<Address, AddressError> {
 fn plain_message(error: &serde_yaml::Error) -> String {
     let message = error.render_with_formatter(&serde_yaml::UserMessageFormatter);
     let message = message.rsplit_once(" at line ").map_or(message.as_str(), |(message, _)| message);
-    message.replace("unknown field", "unknown key").replace("expected one of mirrors", "the only one is `mirrors`")
+    message
+        .replace("unknown field", "unknown key")
+        .replace("expected one of mirrors, snapshots", "the keys are `mirrors` and `snapshots`")
 }
 
 fn label(place: Location, message: String) -> Option<LabeledSpan> {

@@ -7,6 +7,10 @@ use std::path::{Path, PathBuf};
 use miette::Diagnostic;
 use thiserror::Error;
 
+use crate::snapshots::snapshot_variable;
+use crate::verified::VerifyError;
+use crate::wanted::WantedPackage;
+
 /// Why a file could not be had. No variant holds a password, nor a library's error that could.
 #[derive(Debug, Error, Diagnostic)]
 pub enum FetchError {
@@ -57,6 +61,32 @@ pub enum FetchError {
         path: String,
         /// What each mirror said.
         failures: Vec<MirrorFailure>,
+    },
+    /// A locked package is nowhere any more: neither at a mirror nor in a snapshot archive. Another version is no answer.
+    #[error(transparent)]
+    #[diagnostic(transparent)]
+    Gone(Box<GonePackage>),
+    /// The folder that alone is to be taken from lacks it.
+    #[error("{name} is not in `{}`{}", folder.display(), listed_place(place.as_deref()))]
+    #[diagnostic(code(smolvm::fetch::not_vendored), help("run `smolvm vendor {}` with this lock where a mirror can be reached; nothing else is asked instead", folder.display()))]
+    NotVendored {
+        /// The file.
+        name: String,
+        /// The folder.
+        folder: PathBuf,
+        /// Where it would be in it; nothing for what no such folder holds.
+        place: Option<String>,
+    },
+    /// What lies in the folder that alone is to be taken from is something else, or cannot be read.
+    #[error("{name} in `{}` cannot be used: {source}", folder.display())]
+    #[diagnostic(code(smolvm::fetch::vendored_damaged), help("run `smolvm vendor {}` with this lock where a mirror can be reached: it puts the right file there; nothing else is asked instead", folder.display()))]
+    VendoredDamaged {
+        /// The file.
+        name: String,
+        /// The folder.
+        folder: PathBuf,
+        /// What is wrong with it.
+        source: Box<VerifyError>,
     },
     /// It is not in the download cache, and the network must not be used.
     #[error("{name} is not in the download cache, and the network is not to be used")]
@@ -112,6 +142,30 @@ pub enum FetchError {
     },
 }
 
+/// A locked package that no place has any more.
+#[derive(Debug, Error, Diagnostic)]
+#[error(
+    "{name} {version} of `{archive}`, which the lock names, is gone: none of these has its {expected} as `{path}`{}",
+    listed(failures)
+)]
+#[diagnostic(code(smolvm::fetch::gone))]
+pub struct GonePackage {
+    /// The package.
+    pub name: String,
+    /// Its version.
+    pub version: String,
+    /// The archive's name.
+    pub archive: String,
+    /// Its path in the archive.
+    pub path: String,
+    /// Size and digest that the lock says.
+    pub expected: String,
+    /// What each mirror said, and then each snapshot.
+    pub failures: Vec<MirrorFailure>,
+    #[help]
+    help: String,
+}
+
 /// Why an index could not be had.
 #[derive(Debug, Error, Diagnostic)]
 pub enum IndexError<E: Diagnostic + 'static> {
@@ -153,6 +207,26 @@ impl FetchError {
         matches!(self, Self::NotFound { .. })
     }
 
+    /// A locked package that no place has.
+    pub(crate) fn gone(
+        name: &str,
+        path: &str,
+        package: &WantedPackage,
+        expected: String,
+        failures: Vec<MirrorFailure>,
+    ) -> Self {
+        let WantedPackage { version, archive } = package.clone();
+        let variable = snapshot_variable(&archive);
+        let help = format!(
+            "a lock never falls back to another version. To take the version of today: `smolvm lock --update {name}`, or \
+             `smolvm lock --update` for all packages. To keep this one: name an archive that has it with {variable} (or \
+             `snapshots` in the configuration file), or build with `--mirror-dir` from a folder that `smolvm vendor` filled. A mirror that \
+             is in the middle of an update may have it later"
+        );
+        let (name, path) = (name.to_owned(), path.to_owned());
+        Self::Gone(Box::new(GonePackage { name, version, archive, path, expected, failures, help }))
+    }
+
     /// Whether this machine lacks something (exit code 3), rather than the network or the mirror.
     pub fn is_host_fault(&self) -> bool {
         matches!(self, Self::DiskFull { .. } | Self::Cache { .. } | Self::Client { .. })
@@ -167,6 +241,10 @@ impl FetchError {
             Self::Cache { name, cache, source }
         }
     }
+}
+
+fn listed_place(place: Option<&str>) -> String {
+    place.map(|place| format!(" (`{place}`)")).unwrap_or_default()
 }
 
 fn listed(failures: &[MirrorFailure]) -> String {

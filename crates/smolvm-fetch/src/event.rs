@@ -54,6 +54,22 @@ pub enum FetchEvent {
         /// Why.
         reason: String,
     },
+    /// A mirror has something else under the path of a locked package. It was not used.
+    Replaced {
+        /// The package.
+        name: Arc<str>,
+        /// The mirror.
+        mirror: String,
+        /// What it sent.
+        reason: String,
+    },
+    /// No mirror has a locked package any more: the snapshots are asked for it.
+    Gone {
+        /// The package.
+        name: Arc<str>,
+        /// Its version.
+        version: String,
+    },
     /// A file in the download cache was not what its name says. It was removed.
     DamagedCacheEntry {
         /// The file.

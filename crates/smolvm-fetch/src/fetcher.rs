@@ -1,7 +1,7 @@
 //! The fetcher: what the rest of smolvm sees of the network.
 
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,13 +12,13 @@ use tokio::task::spawn_blocking;
 use crate::cache::{Cache, Lookup};
 use crate::client::LazyClient;
 use crate::download::Download;
-use crate::error::{FetchError, IndexError};
+use crate::error::{FetchError, IndexError, MirrorFailure};
 use crate::event::FetchEvent;
 use crate::index::IndexDownload;
-use crate::mirrors::Mirror;
+use crate::mirrors::{Mirror, MirrorOrigin};
 use crate::partial::Partial;
-use crate::retry::{Health, over_mirrors};
-use crate::verified::{VerifiedFile, describe};
+use crate::retry::{Defeat, Health, over_mirrors};
+use crate::verified::{VerifiedFile, VerifyError, describe};
 use crate::wanted::{Wanted, WantedIndex};
 
 /// Fetches files. Cheap to clone; clones share connections, the limit on parallel downloads, and what is known of dead mirrors.
@@ -43,6 +43,8 @@ pub struct FetchOptions {
     pub cache: PathBuf,
     /// Use the cache alone.
     pub offline: bool,
+    /// Use this folder alone, which `smolvm vendor` filled: neither mirrors nor the cache.
+    pub vendored: Option<PathBuf>,
     /// How many files to work on at once.
     pub parallel: usize,
     /// How often to ask again.
@@ -114,6 +116,7 @@ impl FetchOptions {
         Self {
             cache: cache.into(),
             offline: false,
+            vendored: None,
             parallel: 8,
             retries: Retries::default(),
             timeouts: Timeouts::default(),
@@ -136,15 +139,23 @@ impl Fetcher {
         Self { shared: Arc::new(shared) }
     }
 
-    /// Gets a file from the cache, or from the first of `mirrors` that has it.
+    /// Gets a file from the cache, or from the first of `mirrors` that has it. Those that are snapshots are asked for a locked
+    /// package alone, and only when the others do not have it any more.
     ///
     /// Dropping the future stops the download; what arrived stays, and the next fetch of the same file goes on from there.
     pub async fn fetch(&self, wanted: &Wanted, mirrors: &[Mirror]) -> Result<VerifiedFile, FetchError> {
         let Shared { options, cache, client, health, places } = &*self.shared;
         // The semaphore is never closed.
         let _place = places.acquire().await;
+        if let Some(folder) = &options.vendored {
+            return self.vendored(folder, wanted).await;
+        }
         let wanted = Arc::new(wanted.clone());
-        let partial = match self.hit_or_partial(&wanted, mirrors).await? {
+        let (snapshots, live): (Vec<_>, Vec<_>) =
+            mirrors.iter().cloned().partition(|mirror| mirror.origin() == MirrorOrigin::Snapshot);
+        let snapshots = if wanted.package.is_some() { snapshots } else { Vec::new() };
+        let has_mirrors = !live.is_empty() || !snapshots.is_empty();
+        let partial = match self.hit_or_partial(&wanted, has_mirrors).await? {
             Ready::Hit(file) => {
                 let (name, bytes) = (Arc::clone(&wanted.name), file.size());
                 (options.events)(FetchEvent::Finished { name, bytes, cached: true });
@@ -154,9 +165,31 @@ impl Fetcher {
         };
         let mut download =
             Download { client, options, cache, wanted: Arc::clone(&wanted), partial: Some(partial), version: None };
-        let file = over_mirrors(&mut download, &wanted.name, mirrors, options, health).await.map_err(|defeat| {
-            defeat.into_error(&wanted.name, &wanted.path, || describe(wanted.size, &wanted.sha256))
-        })?;
+        let expected = || describe(wanted.size, &wanted.sha256);
+        let file = match over_mirrors(&mut download, &wanted.name, &live, options, health).await {
+            Ok(file) => file,
+            Err(defeat) => match &wanted.package {
+                Some(package) if live.is_empty() || defeat.is_gone() => {
+                    for MirrorFailure { mirror, reason, .. } in defeat.replaced() {
+                        (options.events)(FetchEvent::Replaced { name: Arc::clone(&wanted.name), mirror, reason });
+                    }
+                    if !snapshots.is_empty() {
+                        let version = package.version.clone();
+                        (options.events)(FetchEvent::Gone { name: Arc::clone(&wanted.name), version });
+                    }
+                    over_mirrors(&mut download, &wanted.name, &snapshots, options, health).await.map_err(|last| {
+                        let failures = [defeat.failures(), last.failures()].concat();
+                        match last {
+                            Defeat::Local(error) => error,
+                            Defeat::Mirrors(_) => {
+                                FetchError::gone(&wanted.name, &wanted.path, package, expected(), failures)
+                            }
+                        }
+                    })?
+                }
+                _ => return Err(defeat.into_error(&wanted.name, &wanted.path, expected)),
+            },
+        };
         (options.events)(FetchEvent::Finished { name: Arc::clone(&wanted.name), bytes: file.size(), cached: false });
         Ok(file)
     }
@@ -178,7 +211,12 @@ impl Fetcher {
         let Shared { options, cache, client, health, places } = &*self.shared;
         let _place = places.acquire().await;
         let mut download = IndexDownload { client, options, cache, wanted, accept, refusal: None };
-        let outcome = if options.offline {
+        let live: Vec<_> = mirrors.iter().filter(|mirror| mirror.origin() != MirrorOrigin::Snapshot).cloned().collect();
+        let mirrors = live.as_slice();
+        let outcome = if let Some(folder) = &options.vendored {
+            let (name, folder) = (wanted.name.to_string(), folder.clone());
+            Err((FetchError::NotVendored { name, folder, place: None }, Vec::new()))
+        } else if options.offline {
             let kept = download.offline(mirrors).await;
             kept.ok_or_else(|| (FetchError::Offline { name: wanted.name.to_string() }, Vec::new()))
         } else {
@@ -203,14 +241,41 @@ impl Fetcher {
         })
     }
 
+    /// A file out of the folder that `smolvm vendor` filled, proven again.
+    async fn vendored(&self, folder: &Path, wanted: &Wanted) -> Result<VerifiedFile, FetchError> {
+        let name = wanted.name.to_string();
+        let missing = |place| FetchError::NotVendored { name: name.clone(), folder: folder.to_owned(), place };
+        let Some(place) = &wanted.vendored else { return Err(missing(None)) };
+        let (path, size, sha256) = (folder.join(place), wanted.size, wanted.sha256);
+        let proven = spawn_blocking(move || VerifiedFile::from_local(&path, size, sha256)).await;
+        let proven = proven.map_err(|error| {
+            let (name, source) = (name.clone(), std::io::Error::other(error));
+            VerifyError::Unreadable { name, source }
+        });
+        match proven.and_then(|proven| proven) {
+            Ok(file) => {
+                let (name, bytes) = (Arc::clone(&wanted.name), file.size());
+                (self.shared.options.events)(FetchEvent::Finished { name, bytes, cached: true });
+                Ok(file)
+            }
+            Err(VerifyError::Unreadable { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => {
+                Err(missing(Some(place.clone())))
+            }
+            Err(source) => {
+                let (name, folder, source) = (name.clone(), folder.to_owned(), Box::new(source));
+                Err(FetchError::VendoredDamaged { name, folder, source })
+            }
+        }
+    }
+
     /// The whole file, or the right to write it.
-    async fn hit_or_partial(&self, wanted: &Arc<Wanted>, mirrors: &[Mirror]) -> Result<Ready, FetchError> {
+    async fn hit_or_partial(&self, wanted: &Arc<Wanted>, has_mirrors: bool) -> Result<Ready, FetchError> {
         /// How often to look whether whoever else downloads the same file is done.
         const LOOK_AGAIN: Duration = Duration::from_millis(20);
         let Shared { options, cache, .. } = &*self.shared;
         let mut told = false;
         loop {
-            let may_download = !options.offline && !mirrors.is_empty();
+            let may_download = !options.offline && has_mirrors;
             let (ours, file) = (cache.clone(), Arc::clone(wanted));
             let found = spawn_blocking(move || look(&ours, &file, may_download)).await.map_err(std::io::Error::other);
             let error = |error| FetchError::of_cache(&wanted.name, cache.root(), error);
@@ -281,6 +346,7 @@ impl fmt::Debug for FetchOptions {
         f.debug_struct("FetchOptions")
             .field("cache", &self.cache)
             .field("offline", &self.offline)
+            .field("vendored", &self.vendored)
             .field("parallel", &self.parallel)
             .field("retries", &self.retries)
             .field("timeouts", &self.timeouts)

@@ -4,17 +4,20 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use miette::Diagnostic;
-use smolvm_manifest::{Arch, Repository};
+use smolvm_manifest::{Arch, Lock, Repository};
 use thiserror::Error;
 
 use crate::address::{Address, AddressError};
 use crate::apt_sources::AptSource;
 use crate::config::Config;
+use crate::snapshots::{self, SnapshotAddress, SnapshotChoice, snapshot_variable};
 
 /// The mirrors of every archive, in the order in which they are asked.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Mirrors {
     archives: BTreeMap<String, Vec<Mirror>>,
+    /// Where each archive keeps what its mirrors dropped.
+    snapshots: BTreeMap<String, SnapshotAddress>,
 }
 
 /// One place that holds an archive.
@@ -37,6 +40,8 @@ pub enum MirrorOrigin {
     Host,
     /// Nobody: the archive's public address.
     BuiltIn,
+    /// An archive that keeps what mirrors drop. Asked for locked packages alone, when all others say that they have them no more.
+    Snapshot,
 }
 
 /// Everything that can name a mirror.
@@ -65,6 +70,8 @@ pub struct BuiltInArchive<'a> {
     pub suites: &'a [&'a str],
     /// Its public address.
     pub url: &'a str,
+    /// Where it is as it was, with `{timestamp}` in it.
+    pub snapshot: Option<&'a str>,
 }
 
 /// An address that cannot be used, and who named it.
@@ -92,13 +99,17 @@ impl Mirrors {
         let names: Vec<String> = names
             .chain(inputs.repositories.iter().map(|repository| repository.name.as_str()))
             .chain(inputs.config.mirrors.keys().map(String::as_str))
+            .chain(inputs.config.snapshots.keys().map(String::as_str))
             .map(str::to_owned)
             .collect();
         for name in &names {
             let variable = mirror_variable(name);
-            for url in (inputs.variable)(&variable).unwrap_or_default().split_whitespace() {
+            let addresses =
+                (inputs.variable)(&variable).filter(|_| variable != MIRROR_DIR_VARIABLE).unwrap_or_default();
+            for url in addresses.split_whitespace() {
                 mirrors.add(name, MirrorOrigin::Variable, url, || variable.clone())?;
             }
+            mirrors.add_snapshot(name, inputs)?;
         }
         for (name, addresses) in &inputs.config.mirrors {
             for address in addresses {
@@ -117,6 +128,35 @@ impl Mirrors {
     /// The mirrors of an archive, the first one first. Empty if nobody named one.
     pub fn of(&self, archive: &str) -> &[Mirror] {
         self.archives.get(archive).map_or(&[], Vec::as_slice)
+    }
+
+    /// The same, and after them, for each archive, the snapshots of the time from which a lock is.
+    #[must_use]
+    pub fn with_snapshots_of(&self, lock: &Lock) -> Self {
+        let mut mirrors = self.clone();
+        for (archive, mirror) in snapshots::places(&self.snapshots, lock) {
+            mirrors.push(&archive, mirror);
+        }
+        mirrors
+    }
+
+    /// Where an archive's snapshots are: variable, configuration file, public address. `off` ends the search.
+    fn add_snapshot(&mut self, archive: &str, inputs: &MirrorInputs<'_>) -> Result<(), MirrorError> {
+        let variable = snapshot_variable(archive);
+        let built_in = inputs.built_in.iter().find(|known| known.name == archive).and_then(|known| known.snapshot);
+        let parsed = |place: &str, url: &str| {
+            url.parse::<SnapshotChoice>().map_err(|reason| MirrorError { place: place.to_owned(), reason })
+        };
+        let choice = match ((inputs.variable)(&variable), inputs.config.snapshots.get(archive), built_in) {
+            (Some(url), _, _) => Some(parsed(&variable, &url)?),
+            (None, Some(choice), _) => Some(choice.clone()),
+            (None, None, Some(url)) => Some(parsed(archive, url)?),
+            (None, None, None) => None,
+        };
+        if let Some(SnapshotChoice::At(address)) = choice {
+            self.snapshots.insert(archive.to_owned(), address);
+        }
+        Ok(())
     }
 
     fn add(
@@ -182,6 +222,9 @@ impl fmt::Debug for MirrorInputs<'_> {
             .finish_non_exhaustive()
     }
 }
+
+/// What would be the variable of an archive `dir` names a folder of packages instead.
+const MIRROR_DIR_VARIABLE: &str = "SMOLVM_MIRROR_DIR";
 
 /// The environment variable that names mirrors of an archive: `SMOLVM_MIRROR_DEBIAN_SECURITY`. It can hold several
 /// addresses with blanks in between.

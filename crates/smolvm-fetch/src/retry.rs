@@ -121,6 +121,21 @@ impl Defeat {
         }
     }
 
+    /// Whether the mirrors do not have the file: all that could be reached said so or sent something else, and one did.
+    pub(crate) fn is_gone(&self) -> bool {
+        let Self::Mirrors(lost) = self else { return false };
+        let says_so = |kind: &FailureKind| matches!(kind, FailureKind::Missing | FailureKind::WrongContent);
+        let is_away = |kind: &FailureKind| matches!(kind, FailureKind::Transient { unreachable: true, .. });
+        lost.iter().any(|(kind, _)| says_so(kind)) && lost.iter().all(|(kind, _)| says_so(kind) || is_away(kind))
+    }
+
+    /// Those of [`Self::failures`] where something else was sent.
+    pub(crate) fn replaced(&self) -> Vec<MirrorFailure> {
+        let Self::Mirrors(lost) = self else { return Vec::new() };
+        let wrong = lost.iter().filter(|(kind, _)| matches!(kind, FailureKind::WrongContent));
+        wrong.map(|(_, failure)| failure.clone()).collect()
+    }
+
     /// The error that says it best.
     pub(crate) fn into_error(self, name: &str, path: &str, expected: impl FnOnce() -> String) -> FetchError {
         let lost = match self {

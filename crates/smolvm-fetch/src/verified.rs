@@ -50,21 +50,27 @@ pub enum VerifyError {
 }
 
 impl VerifiedFile {
-    /// Proves a file on this machine, by reading all of it.
-    pub fn from_local(path: &Path, size: u64, sha256: [u8; 32]) -> Result<Self, VerifyError> {
+    /// Proves a file on this machine, by reading all of it. Without a size, the digest alone judges.
+    pub fn from_local(path: &Path, size: impl Into<Option<u64>>, sha256: [u8; 32]) -> Result<Self, VerifyError> {
+        let size = size.into();
         let unreadable = |source| VerifyError::Unreadable { name: path.display().to_string(), source };
+        // A pipe would wait for somebody who writes to it.
+        if !std::fs::metadata(path).map_err(unreadable)?.is_file() {
+            return Err(unreadable(io::Error::other("it is not a regular file")));
+        }
         let mut file = File::open(path).map_err(unreadable)?;
         let mut hasher = Sha256::new();
-        let length = hash_to_end(&mut file, &mut hasher, size).map_err(unreadable)?;
+        let limit = size.unwrap_or(u64::MAX - 1);
+        let length = hash_to_end(&mut file, &mut hasher, limit).map_err(unreadable)?;
         let found: [u8; 32] = hasher.finalize().into();
-        if length != size || found != sha256 {
+        if size.is_some_and(|size| size != length) || found != sha256 {
             return Err(VerifyError::WrongContent {
                 name: path.display().to_string(),
-                expected: describe(Some(size), &sha256),
+                expected: describe(size, &sha256),
                 found: describe(Some(length), &found),
             });
         }
-        Ok(Self::proven(file, path.to_owned(), size, sha256))
+        Ok(Self::proven(file, path.to_owned(), length, sha256))
     }
 
     /// For the two places that have just hashed `file` to its end: the cache and the end of a download.

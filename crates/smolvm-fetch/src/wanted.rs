@@ -22,6 +22,19 @@ pub struct Wanted {
     pub sha256: [u8; 32],
     /// The largest size that is accepted where `size` is not known.
     pub max_size: u64,
+    /// The lock's entry that asks for it, where it is a package.
+    pub package: Option<WantedPackage>,
+    /// Where it lies in a folder that `smolvm vendor` filled: `<archive>/<path>`. What has no place there is not taken from there.
+    pub vendored: Option<String>,
+}
+
+/// What a lock says of a package beside its content: for the message that it is gone.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WantedPackage {
+    /// Its version.
+    pub version: String,
+    /// The archive that it is from.
+    pub archive: String,
 }
 
 /// One file whose content nobody knows beforehand: a signed index.
@@ -70,12 +83,29 @@ impl Wanted {
             size,
             sha256: digest,
             max_size: size.unwrap_or(LARGEST_UNSIZED),
+            package: None,
+            vendored: None,
         })
     }
 
     /// The file of a locked package.
     pub fn package(package: &LockedPackage) -> Result<Self, WantedError> {
-        Self::new(&package.name, &package.path, Some(package.size), &package.sha256)
+        let wanted = Self::new(&package.name, &package.path, Some(package.size), &package.sha256)?;
+        let mut wanted = wanted.vendored_at(&package.archive, &package.path)?;
+        let (version, archive) = (package.version.clone(), package.archive.clone());
+        wanted.package = Some(WantedPackage { version, archive });
+        Ok(wanted)
+    }
+
+    /// With a place in folders that `smolvm vendor` fills.
+    pub fn vendored_at(mut self, archive: &str, path: &str) -> Result<Self, WantedError> {
+        let place = format!("{archive}/{}", checked(&self.name, path)?);
+        // The archive is one folder's name, whatever a lock says.
+        if archive.is_empty() || archive.contains('/') || path.is_empty() {
+            return Err(WantedError::BadPath { name: self.name.to_string(), path: place });
+        }
+        self.vendored = Some(checked(&self.name, &place)?);
+        Ok(self)
     }
 
     /// The largest number of bytes that its content can have.

@@ -17,3 +17,4 @@ mod secrets;
 mod support;
 mod trees;
 mod ubuntu;
+mod vendored;

@@ -68,7 +68,7 @@ fn every_fault_of_a_package_is_told() {
     let mut options = impatient(&project);
     for (fault, reason) in FAULTS {
         options.cache_dir = project.path().join(format!("cache {fault:?}"));
-        let reason = if fault == Fault::Changed { "is not what was expected" } else { reason };
+        let reason = if fault == Fault::Changed { "which the lock names, is gone" } else { reason };
         small.mirror.fail("/subject_", fault);
         let words = ["subject", "pool/main/s/subject/subject_1.0_all.deb", small.mirror.address(), reason];
         assert_fails(&format!("{fault:?}"), &options, FailureClass::Build, &words);

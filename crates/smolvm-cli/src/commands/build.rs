@@ -7,7 +7,7 @@ use clap::Args;
 use smolvm_build::{BuiltImage, EngineChoice};
 use smolvm_render::shell_word;
 
-use super::{Output, Smolfile, Store, bytes, options};
+use super::{MirrorDir, Output, Smolfile, Store, bytes, options};
 use crate::answer::Answer;
 use crate::failure::Failure;
 use crate::progress::{Progress, ProgressArguments};
@@ -47,6 +47,9 @@ pub(crate) struct Arguments {
     verify_hit: bool,
 
     #[command(flatten)]
+    mirror_dir: MirrorDir,
+
+    #[command(flatten)]
     progress: ProgressArguments,
 
     #[command(flatten)]
@@ -81,6 +84,7 @@ impl Arguments {
         options.locked = self.locked;
         options.no_cache = self.no_cache;
         options.verify_hit = self.verify_hit;
+        self.mirror_dir.set(&mut options);
         let progress = Progress::new(&self.progress, terminal);
         let events = progress.events();
         let image = progress.during(smolvm_build::build(&options, &events))?;

@@ -5,7 +5,7 @@ use std::fmt::Write;
 use clap::Args;
 use smolvm_build::LockReport;
 
-use super::{Output, Smolfile, options};
+use super::{MirrorDir, Output, Smolfile, options};
 use crate::answer::Answer;
 use crate::failure::Failure;
 use crate::progress::{Progress, ProgressArguments};
@@ -33,6 +33,9 @@ pub(crate) struct Arguments {
     offline: bool,
 
     #[command(flatten)]
+    mirror_dir: MirrorDir,
+
+    #[command(flatten)]
     progress: ProgressArguments,
 
     #[command(flatten)]
@@ -43,6 +46,7 @@ impl Arguments {
     pub(super) fn execute(&self, terminal: Terminal) -> Result<Answer, Failure> {
         let mut options = options(&self.smolfile);
         options.offline = self.offline;
+        self.mirror_dir.set(&mut options);
         let progress = Progress::new(&self.progress, terminal);
         let events = progress.events();
         let report = if self.check {

@@ -54,6 +54,12 @@ fn fetch(event: FetchEvent) -> Option<Value> {
         FetchEvent::NextMirror { name, mirror, reason } => {
             json!({"event": "download_next_mirror", "name": &*name, "mirror": mirror, "reason": reason})
         }
+        FetchEvent::Replaced { name, mirror, reason } => {
+            json!({"event": "download_replaced", "name": &*name, "mirror": mirror, "reason": reason})
+        }
+        FetchEvent::Gone { name, version } => {
+            json!({"event": "download_gone", "name": &*name, "version": version})
+        }
         FetchEvent::DamagedCacheEntry { name } => json!({"event": "download_cache_damaged", "name": &*name}),
         FetchEvent::Waiting { name } => json!({"event": "download_waiting", "name": &*name}),
         // A kind of event that this list does not know yet: `FetchEvent` may grow.

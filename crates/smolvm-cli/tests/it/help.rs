@@ -14,7 +14,7 @@ fn check(name: &str, words: &[&str]) {
 #[test]
 fn help_texts() {
     check("help", &["--help"]);
-    for command in ["init", "check", "render", "lock", "build", "run", "schema", "completions"] {
+    for command in ["init", "check", "render", "lock", "vendor", "build", "run", "schema", "completions"] {
         check(&format!("help_{command}"), &[command, "--help"]);
     }
     check("help_image", &["image", "--help"]);

@@ -28,7 +28,7 @@ fn an_empty_file_says_nothing() {
 #[test]
 fn unknown_keys_are_refused() {
     let (_, labels) = refused("miror:\n  debian: [http://a/debian]\n");
-    assert_eq!(labels, ["miror: unknown key `miror`, the only one is `mirrors`"]);
+    assert_eq!(labels, ["miror: unknown key `miror`, the keys are `mirrors` and `snapshots`"]);
 }
 
 #[test]
@@ -49,12 +49,22 @@ fn every_bad_address_is_pointed_at() {
 }
 
 #[test]
+fn a_bad_snapshot_address_is_pointed_at() {
+    let (message, labels) = refused("snapshots:\n  debian: ftp://a/{timestamp}\n  ubuntu: off\n");
+    assert_eq!(message, "config.yaml cannot be used: a snapshot archive has no usable address");
+    assert_eq!(labels.len(), 1, "{labels:?}");
+    assert!(labels[0].starts_with("ftp://a/{timestamp}: `ftp://a/"), "{labels:?}");
+}
+
+#[test]
 fn no_password_is_shown_with_a_mistake() {
     for text in [
         "mirrors: {debian: http://me:canary@a/debian}",
         "mirrors: {debian: [ftp://me:canary@a/debian]}",
         "mirrors: {debian: [http://me:canary@a/debian], debian: 1}",
         "http://me:canary@a/debian: 1",
+        "snapshots: {debian: [http://me:canary@a/{timestamp}]}",
+        "snapshots: {debian: ftp://me:canary@a/x}",
         "mirrors: {debian: [http://me:canary@a/debian?x]}",
     ] {
         let error = Config::parse("config.yaml", text).unwrap_err();

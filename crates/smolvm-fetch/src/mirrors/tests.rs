@@ -7,11 +7,13 @@ const DEBIAN: [BuiltInArchive<'_>; 2] = [
         name: "debian",
         suites: &["bookworm", "bookworm-updates"],
         url: "http://public.example.org/debian",
+        snapshot: Some("https://snapshot.example.org/debian/{timestamp}"),
     },
     BuiltInArchive {
         name: "debian-security",
         suites: &["bookworm-security"],
         url: "http://public.example.org/debian-security",
+        snapshot: None,
     },
 ];
 
@@ -143,6 +145,45 @@ fn repositories_of_other_names_are_archives_of_their_own() {
     setting.repositories = vec![repository("deb.vendor.org", "https://deb.vendor.org")];
     setting.variables = vec![("SMOLVM_MIRROR_DEB_VENDOR_ORG", "http://near.example.org/vendor")];
     setting.check("deb.vendor.org", &["Smolfile https://deb.vendor.org", "Variable http://near.example.org/vendor"]);
+}
+
+fn snapshot_of(setting: &Setting, archive: &str) -> String {
+    let mirrors = setting.collect().unwrap();
+    mirrors.snapshots.get(archive).map(|address| format!("{address:?}")).unwrap_or_default()
+}
+
+#[test]
+fn the_snapshot_of_an_archive_is_named_by_variable_config_or_nobody_and_can_be_turned_off() {
+    let mut setting = Setting::new("");
+    assert_eq!(snapshot_of(&setting, "debian"), "SnapshotAddress(https://snapshot.example.org/debian/{timestamp})");
+    assert_eq!(snapshot_of(&setting, "debian-security"), "");
+
+    let config = "snapshots:\n  debian: http://config.example.org/{timestamp}\n  other: http://o.example.org/x\n";
+    setting.config = Config::parse("c", config).unwrap();
+    assert_eq!(snapshot_of(&setting, "debian"), "SnapshotAddress(http://config.example.org/{timestamp})");
+    assert_eq!(snapshot_of(&setting, "other"), "SnapshotAddress(http://o.example.org/x)");
+
+    setting.variables = vec![("SMOLVM_SNAPSHOT_DEBIAN", "http://variable.example.org/{timestamp}")];
+    assert_eq!(snapshot_of(&setting, "debian"), "SnapshotAddress(http://variable.example.org/{timestamp})");
+
+    setting.variables = vec![("SMOLVM_SNAPSHOT_DEBIAN", "off")];
+    assert_eq!(snapshot_of(&setting, "debian"), "");
+    setting.variables.clear();
+    setting.config = Config::parse("c", "snapshots: {debian: off}").unwrap();
+    assert_eq!(snapshot_of(&setting, "debian"), "");
+
+    setting.variables = vec![("SMOLVM_SNAPSHOT_DEBIAN", "ftp://me:canary@example.org/x")];
+    let error = setting.collect().unwrap_err();
+    let shown = format!("{error} {} {error:?}", error.reason);
+    assert!(shown.contains("SMOLVM_SNAPSHOT_DEBIAN") && !shown.contains("canary"), "{shown}");
+}
+
+#[test]
+fn a_folder_of_packages_is_no_mirror_of_an_archive_of_that_name() {
+    let mut setting = Setting::new("");
+    setting.repositories = vec![repository("dir", "http://dir.example.org/x")];
+    setting.variables = vec![("SMOLVM_MIRROR_DIR", "/srv/packages")];
+    setting.check("dir", &["Smolfile http://dir.example.org/x"]);
 }
 
 #[test]

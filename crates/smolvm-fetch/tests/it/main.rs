@@ -10,4 +10,5 @@ mod index;
 mod resume;
 mod secrets;
 mod server;
+mod snapshots;
 mod support;

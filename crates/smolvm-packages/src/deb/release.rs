@@ -28,6 +28,8 @@ pub struct Archive {
     pub name: &'static str,
     /// The public addresses, per architecture.
     addresses: PerArch,
+    /// Where it is as it was at `{timestamp}`: what a lock names is there long after it left the archive.
+    pub snapshot: &'static str,
 }
 
 /// A suite of an archive.
@@ -138,14 +140,23 @@ pub const RELEASES: &[Release] = &[
 ];
 
 const DEBIAN_ARCHIVES: &[Archive] = &[
-    Archive { name: "debian", addresses: everywhere("http://ftp.debian.org/debian") },
-    Archive { name: "debian-security", addresses: everywhere("http://security-cdn.debian.org/debian-security") },
+    Archive {
+        name: "debian",
+        addresses: everywhere("http://ftp.debian.org/debian"),
+        snapshot: "https://snapshot.debian.org/archive/debian/{timestamp}",
+    },
+    Archive {
+        name: "debian-security",
+        addresses: everywhere("http://security-cdn.debian.org/debian-security"),
+        snapshot: "https://snapshot.debian.org/archive/debian-security/{timestamp}",
+    },
 ];
 
 /// Ubuntu serves amd64 and all other architectures from different hosts, under one set of signed indexes.
 const UBUNTU_ARCHIVES: &[Archive] = &[Archive {
     name: "ubuntu",
     addresses: PerArch { amd64: "http://archive.ubuntu.com/ubuntu", arm64: "http://ports.ubuntu.com/ubuntu-ports" },
+    snapshot: "https://snapshot.ubuntu.com/ubuntu/{timestamp}",
 }];
 
 const UBUNTU_COMPONENTS: &[&str] = &["main", "universe"];
