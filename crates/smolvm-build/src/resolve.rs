@@ -4,7 +4,8 @@ use miette::Diagnostic;
 use smolvm_engine::SeenImage;
 use smolvm_fetch::{BuiltInArchive, Config, Fetcher, MirrorInputs, Mirrors};
 use smolvm_manifest::{
-    Base, Distro, KernelChoice, KernelFile, Lock, LockedKernel, LockedManifest, Manifest, Modules, Repository, question,
+    Base, Distro, KernelChoice, KernelFile, Lock, LockFile, LockedKernel, LockedManifest, Manifest, Modules,
+    Repository, question,
 };
 use smolvm_packages::deb::kernel_choice::resolve_kernel;
 use smolvm_packages::deb::release::{Release, release};
@@ -34,20 +35,10 @@ pub(crate) enum FoundLock {
 impl FoundLock {
     /// Reads it.
     pub(crate) fn of(manifest: &Manifest, engine: EngineKind, options: &BuildOptions) -> Result<Self, BuildError> {
+        let file = read_lock(manifest, options)?;
+        let Some(mut lock) = file.get(manifest.arch).cloned() else { return Ok(Self::Missing) };
         let path = options.lock_path();
-        let text = match crate::files::read_small(&path).and_then(|bytes| {
-            String::from_utf8(bytes).map_err(|error| std::io::Error::new(std::io::ErrorKind::InvalidData, error))
-        }) {
-            Ok(text) => text,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Self::Missing),
-            Err(error) => {
-                let doing = format!("reading the lock `{}`", path.display());
-                let help = Some("make it readable, or delete it: the next build writes a new one".to_owned());
-                return Err(BuildError::input(IoFailure { doing, error, help }));
-            }
-        };
         let path = path.display();
-        let mut lock = Lock::parse(&path.to_string(), &text).map_err(BuildError::input)?;
         if lock.question != question(manifest) {
             let smolfile = options.smolfile.display();
             let why = format!("`{path}` was written for another `{smolfile}` (packages, base or kernel changed)");
@@ -65,6 +56,36 @@ impl FoundLock {
             }
         }
     }
+}
+
+/// The file beside the manifest; an empty one where there is none.
+fn read_lock(manifest: &Manifest, options: &BuildOptions) -> Result<LockFile, BuildError> {
+    let path = options.lock_path();
+    let text = match crate::files::read_small(&path).and_then(|bytes| {
+        String::from_utf8(bytes).map_err(|error| std::io::Error::new(std::io::ErrorKind::InvalidData, error))
+    }) {
+        Ok(text) => text,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(LockFile::default()),
+        Err(error) => {
+            let doing = format!("reading the lock `{}`", path.display());
+            let help = Some("make it readable, or delete it: the next build writes a new one".to_owned());
+            return Err(BuildError::input(IoFailure { doing, error, help }));
+        }
+    };
+    LockFile::parse(&path.display().to_string(), &text, manifest.arch).map_err(BuildError::input)
+}
+
+/// Writes the lock of the manifest's architecture; those of others stay as they are.
+pub(crate) fn write_lock(manifest: &Manifest, lock: Lock, options: &BuildOptions) -> Result<(), BuildError> {
+    // Read now: resolving took a while, and somebody may have locked another architecture meanwhile.
+    let mut file = read_lock(manifest, options)?;
+    file.insert(manifest.arch, lock);
+    let path = options.lock_path();
+    crate::files::write_whole(&path, file.to_text().as_bytes()).map_err(|error| {
+        let doing = format!("writing the lock `{}`", path.display());
+        let help = Some("the lock is kept beside the Smolfile: make that folder writable".to_owned());
+        BuildError::host(IoFailure { doing, error, help })
+    })
 }
 
 /// Resolves a manifest against the signed indexes of today, and writes the lock.
@@ -91,12 +112,7 @@ pub(crate) async fn resolve_now(
     )?;
     let choosing = move || choose(&manifest, release, own, foreign, base_image).map(|lock| (lock, manifest));
     let (lock, manifest) = spawn_blocking(choosing).await.map_err(BuildError::panicked)??;
-    let path = options.lock_path();
-    crate::files::write_whole(&path, lock.to_text().as_bytes()).map_err(|error| {
-        let doing = format!("writing the lock `{}`", path.display());
-        let help = Some("the lock is kept beside the Smolfile: make that folder writable".to_owned());
-        BuildError::host(IoFailure { doing, error, help })
-    })?;
+    write_lock(&manifest, lock.clone(), options)?;
     LockedManifest::new(manifest, lock).map_err(BuildError::input)
 }
 
