@@ -103,8 +103,8 @@ pub fn load(options: &BuildOptions, events: &Events) -> Result<Manifest, BuildEr
 /// How package files are got, and from where.
 #[derive(Debug, Clone)]
 pub(crate) struct Sources {
-    fetcher: Fetcher,
-    mirrors: smolvm_fetch::Mirrors,
+    pub(crate) fetcher: Fetcher,
+    pub(crate) mirrors: smolvm_fetch::Mirrors,
 }
 
 impl Sources {
@@ -132,7 +132,7 @@ async fn lock(
     let old = match FoundLock::of(&manifest, engine, options)? {
         FoundLock::Current(lock) => return LockedManifest::new(manifest, *lock).map_err(BuildError::input),
         found if options.locked => return Err(locking::needed(found, options)),
-        FoundLock::Missing => None,
+        FoundLock::Missing | FoundLock::Elsewhere(_) => None,
         FoundLock::Outrun(lock, why) => {
             events.send(Event::Note(format!("{why}: resolving again")));
             Some(lock)

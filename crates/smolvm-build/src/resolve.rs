@@ -4,7 +4,7 @@ use miette::Diagnostic;
 use smolvm_engine::SeenImage;
 use smolvm_fetch::{BuiltInArchive, Config, Fetcher, MirrorInputs, Mirrors};
 use smolvm_manifest::{
-    Base, Distro, KernelChoice, KernelFile, Lock, LockFile, LockedKernel, LockedManifest, Manifest, Modules,
+    Arch, Base, Distro, KernelChoice, KernelFile, Lock, LockFile, LockedKernel, LockedManifest, Manifest, Modules,
     Repository, question,
 };
 use smolvm_packages::deb::kernel_choice::resolve_kernel;
@@ -28,6 +28,8 @@ pub(crate) enum FoundLock {
     /// It answers what the manifest asks.
     Current(Box<Lock>),
     Missing,
+    /// Only other architectures than this one are locked.
+    Elsewhere(Arch),
     /// It answers something else, for this reason.
     Outrun(Box<Lock>, String),
 }
@@ -36,7 +38,10 @@ impl FoundLock {
     /// Reads it.
     pub(crate) fn of(manifest: &Manifest, engine: EngineKind, options: &BuildOptions) -> Result<Self, BuildError> {
         let file = read_lock(manifest, options)?;
-        let Some(mut lock) = file.get(manifest.arch).cloned() else { return Ok(Self::Missing) };
+        let Some(mut lock) = file.get(manifest.arch).cloned() else {
+            let others = file.iter().next().is_some();
+            return Ok(if others { Self::Elsewhere(manifest.arch) } else { Self::Missing });
+        };
         let path = options.lock_path();
         let path = path.display();
         if lock.question != question(manifest) {
@@ -59,7 +64,7 @@ impl FoundLock {
 }
 
 /// The file beside the manifest; an empty one where there is none.
-fn read_lock(manifest: &Manifest, options: &BuildOptions) -> Result<LockFile, BuildError> {
+pub(crate) fn read_lock(manifest: &Manifest, options: &BuildOptions) -> Result<LockFile, BuildError> {
     let path = options.lock_path();
     let text = match crate::files::read_small(&path).and_then(|bytes| {
         String::from_utf8(bytes).map_err(|error| std::io::Error::new(std::io::ErrorKind::InvalidData, error))
@@ -99,8 +104,7 @@ pub(crate) async fn resolve_now(
 ) -> Result<LockedManifest, BuildError> {
     let release = release_of(&manifest);
     let now = options.host.unix_time();
-    let foreign_kernel =
-        kernel_release(&manifest).filter(|kernel| release.is_none_or(|own| kernel.distro != own.distro));
+    let foreign_kernel = foreign_kernel(&manifest);
     if release.is_none() && manifest.kernel == KernelChoice::Auto {
         events.send(Event::Note("the kernel is Debian's, which boots any root file system".to_owned()));
     }
@@ -116,10 +120,11 @@ pub(crate) async fn resolve_now(
     LockedManifest::new(manifest, lock).map_err(BuildError::input)
 }
 
-type Indexes = Vec<(smolvm_packages::deb::in_release::SignedRelease, Vec<smolvm_packages::deb::index::PackageIndex>)>;
+pub(crate) type Indexes =
+    Vec<(smolvm_packages::deb::in_release::SignedRelease, Vec<smolvm_packages::deb::index::PackageIndex>)>;
 
 /// The indexes of the base, where smolvm resolves its packages.
-async fn own_indexes(
+pub(crate) async fn own_indexes(
     release: Option<&'static Release>,
     manifest: &Manifest,
     fetcher: &Fetcher,
@@ -135,7 +140,7 @@ async fn own_indexes(
     }
 }
 
-async fn kernel_indexes(
+pub(crate) async fn kernel_indexes(
     kernel: Option<&'static Release>,
     manifest: &Manifest,
     fetcher: &Fetcher,
@@ -188,12 +193,8 @@ fn choose(
     let universe = packages_of(own);
     let packages = match release {
         Some(release) => {
-            let request = Request {
-                base: true,
-                implied: if manifest.ssh.is_some() { release.ssh_packages } else { &[] },
-                packages: &manifest.packages,
-            };
-            let chosen = resolve(&universe, &request).map_err(|error| unsatisfiable(manifest, &error))?;
+            let chosen =
+                resolve(&universe, &request(manifest, release)).map_err(|error| unsatisfiable(manifest, &error))?;
             chosen.into_iter().map(|chosen| locked(&universe, chosen)).collect()
         }
         // Docker's base resolves them by itself.
@@ -218,8 +219,17 @@ fn choose(
     Ok(Lock { version: Lock::VERSION, question: question(manifest), epoch, indexes, packages, kernel, base_image })
 }
 
+/// What is asked of a release.
+pub(crate) fn request<'a>(manifest: &'a Manifest, release: &'a Release) -> Request<'a> {
+    Request {
+        base: true,
+        implied: if manifest.ssh.is_some() { release.ssh_packages } else { &[] },
+        packages: &manifest.packages,
+    }
+}
+
 /// The problems of a set that cannot be, each at the line that asks for it.
-fn unsatisfiable(manifest: &Manifest, error: &Unsatisfiable) -> BuildError {
+pub(crate) fn unsatisfiable(manifest: &Manifest, error: &Unsatisfiable) -> BuildError {
     let mistakes = error.problems.iter().map(|problem| {
         let pointer = match problem.requests.first() {
             Some(index) => format!("/packages/{index}"),
@@ -290,7 +300,7 @@ fn is_replaced(archive: &str, repositories: &[Repository]) -> bool {
 }
 
 /// The table's row for the base; bases that only Docker can start from have none.
-fn release_of(manifest: &Manifest) -> Option<&'static Release> {
+pub(crate) fn release_of(manifest: &Manifest) -> Option<&'static Release> {
     match &manifest.base {
         Base::Distro(distro) => release(*distro),
         Base::Image(_) => None,
@@ -307,8 +317,14 @@ fn kernel_release(manifest: &Manifest) -> Option<&'static Release> {
     }
 }
 
+/// The release whose kernel is taken, where it is not the base's own.
+pub(crate) fn foreign_kernel(manifest: &Manifest) -> Option<&'static Release> {
+    let own = release_of(manifest);
+    kernel_release(manifest).filter(|kernel| own.is_none_or(|own| kernel.distro != own.distro))
+}
+
 /// The release of a kernel that is a package: the base's own, or Debian's.
-fn packaged_kernel_release(manifest: &Manifest) -> &'static Release {
+pub(crate) fn packaged_kernel_release(manifest: &Manifest) -> &'static Release {
     let own = release_of(manifest)
         .filter(|base| manifest.kernel != KernelChoice::Debian || base.family() == smolvm_manifest::Family::Debian);
     own.or_else(|| release(DEBIAN_KERNEL)).expect("Debian's releases are in the table")

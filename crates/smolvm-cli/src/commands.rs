@@ -74,7 +74,7 @@ impl Command {
             Self::Build(arguments) => arguments.execute(terminal),
             Self::Run(arguments) => arguments.execute(terminal),
             Self::Image(command) => command.execute(),
-            Self::Schema(_) => Ok(schema::execute()),
+            Self::Schema(arguments) => Ok(arguments.execute()),
             Self::Completions(arguments) => Ok(arguments.execute()),
         }
     }

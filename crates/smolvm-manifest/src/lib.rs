@@ -46,4 +46,5 @@ pub use report::{ManifestErrors, Mistake, Warning};
 pub use schema::{lock_schema, lock_schema_text, schema, schema_text};
 pub use secret::{Secret, SecretSource};
 pub use starter::starter;
+pub use suggest::nearest;
 pub use surroundings::{LocalSourceError, Surroundings};

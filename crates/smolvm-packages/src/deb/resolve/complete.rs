@@ -72,6 +72,7 @@ impl World<'_, '_> {
                 }
             }
         }
+        by_name.sort_by_key(|(_, packages)| !packages.iter().any(|id| self.policy.held.contains(id)));
         let sets: Vec<VersionSetId> = by_name.into_iter().map(|(name, packages)| self.set(name, packages)).collect();
         match sets[..] {
             [] => None,
