@@ -98,7 +98,7 @@ fn quoting_holds() {
 
 #[test]
 fn a_merge_conflict_is_called_one() {
-    let text = text().replace("epoch:", "<<<<<<< HEAD\nepoch: 1\n=======\nepoch:");
+    let text = text().replace("    epoch:", "<<<<<<< HEAD\n    epoch: 1\n=======\n    epoch:");
     insta::assert_snapshot!(refused(&text));
 }
 
@@ -112,7 +112,7 @@ fn another_version_is_called_one() {
 fn damage_is_pointed_at() {
     let damage: [(&str, &str, &str); 16] = [
         ("no_lock", "", "hello: world\n"),
-        ("unknown_key", "epoch:", "epcoh: 1\nepoch:"),
+        ("unknown_key", "    epoch:", "    epcoh: 1\n    epoch:"),
         ("wrong_type", "size: 12345", "size: many"),
         ("negative_size", "size: 12345", "size: -1"),
         ("half_a_byte", "size: 12345", "size: 0.5"),
@@ -161,7 +161,7 @@ fn how_a_lock_is_written_says_nothing() {
     let lock = read(&text);
     for other in [
         text.replace('\n', "\r\n"),
-        text.replacen("packages:", "# Checked in by me.\npackages:", 1),
+        text.replacen("    packages:", "# Checked in by me.\n    packages:", 1),
         text.replace("epoch: 1", "epoch:   1"),
         text.replace('"', "'"),
     ] {
@@ -181,7 +181,7 @@ fn a_package_twice_is_damage() {
 
 #[test]
 fn equal_keys_are_damage() {
-    refused(&text().replacen("epoch:", "epoch: 1\nepoch:", 1));
+    refused(&text().replacen("    epoch:", "    epoch: 1\n    epoch:", 1));
 }
 
 #[test]
@@ -218,7 +218,7 @@ fn a_kernel_that_is_one_file_is_kept() {
         let mut lock = lock_for(&manifest("base: debian:bookworm\n"));
         lock.kernel = kernel;
         let text = written(&lock);
-        assert!(text.contains(&format!("kernel:\n  from: \"{word}\"\n  sha256: \"cdcd")), "{text}");
+        assert!(text.contains(&format!("kernel:\n      from: \"{word}\"\n      sha256: \"cdcd")), "{text}");
         assert_eq!(read(&text), lock);
         let odd = text.replace("  sha256: \"cdcd", "  size: 3\n  sha256: \"cdcd");
         assert!(refused(&odd).contains("size"), "{odd}");

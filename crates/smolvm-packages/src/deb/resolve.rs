@@ -106,8 +106,10 @@ pub(crate) enum Origin {
 struct Policy<'u> {
     universe: &'u Universe,
     pins: HashMap<NameId, PackageId>,
-    /// Those of the pinned that an earlier choice had: they are taken before others that would do as well.
-    held: HashSet<PackageId>,
+    /// What an earlier choice had: taken before others that would do as well.
+    earlier: HashSet<NameId>,
+    /// Whether what is asked for may be of any version, where the newest cannot be.
+    any_version: bool,
 }
 
 impl Policy<'_> {

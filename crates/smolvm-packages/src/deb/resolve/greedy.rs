@@ -148,7 +148,7 @@ impl<'p, 'u> Greedy<'p, 'u> {
     /// The packages that fulfil one of a group's alternatives, in the order in which to try them: what an earlier choice had, what is
     /// newest of each name, then what is older.
     fn options(&self, group: &[Dependency<'u>]) -> Vec<PackageId> {
-        let mut held = Vec::new();
+        let mut earlier = Vec::new();
         let mut newest = Vec::new();
         let mut older = Vec::new();
         for dependency in group {
@@ -161,19 +161,19 @@ impl<'p, 'u> Greedy<'p, 'u> {
                     continue;
                 }
                 let is_newest = self.policy.candidate(self.universe.name_of(id)) == Some(id);
-                let options = match self.policy.held.contains(&id) {
-                    true => &mut held,
-                    false if is_newest => &mut newest,
-                    false => &mut older,
+                let options = match (is_newest, self.policy.earlier.contains(&self.universe.name_of(id))) {
+                    (true, true) => &mut earlier,
+                    (true, false) => &mut newest,
+                    (false, _) => &mut older,
                 };
                 if !options.contains(&id) {
                     options.push(id);
                 }
             }
         }
-        held.append(&mut newest);
-        held.append(&mut older);
-        held
+        earlier.append(&mut newest);
+        earlier.append(&mut older);
+        earlier
     }
 
     /// apt's order among the providers of a name. Where it has no reason either, it takes the one that it heard of last.

@@ -40,7 +40,7 @@ pub(super) fn find_roots<'u>(
     request: &Request<'_>,
     pins: &HashMap<NameId, PackageId>,
 ) -> Result<(Policy<'u>, Vec<Root>), Unsatisfiable> {
-    let mut policy = Policy { universe, pins: HashMap::new(), held: HashSet::new() };
+    let mut policy = Policy { universe, pins: HashMap::new(), earlier: HashSet::new(), any_version: false };
     let mut problems = Vec::new();
     let mut pinned_by: HashMap<NameId, usize> = HashMap::new();
     for (index, package) in request.packages.iter().enumerate() {

@@ -1,6 +1,6 @@
 //! A new choice that differs from an earlier one only where it has to.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use super::{Chosen, Request, Unsatisfiable, choose, problem, resolve};
 use crate::deb::universe::{NameId, PackageId, Universe};
@@ -17,7 +17,10 @@ pub fn refresh(
     let newest = resolve(universe, request)?;
     let pins = newest.iter().map(|chosen| chosen.package).filter(is_renewed).map(|id| (universe.name_of(id), id));
     let others: Vec<PackageId> = earlier.iter().copied().filter(|id| !is_renewed(id)).collect();
-    let mut search = Search { universe, request, pins: pins.collect(), held: Vec::new(), chosen: newest };
+    let names =
+        earlier.iter().map(|id| universe.name_of(*id)).chain(renewed.iter().filter_map(|name| universe.find(name)));
+    let (pins, earlier) = (pins.collect(), names.collect());
+    let mut search = Search { universe, request, pins, earlier, held: Vec::new(), chosen: newest };
     search.hold(&others);
     Ok(search.chosen)
 }
@@ -27,6 +30,7 @@ struct Search<'a> {
     request: &'a Request<'a>,
     /// The renewed.
     pins: HashMap<NameId, PackageId>,
+    earlier: HashSet<NameId>,
     /// What is known to be able to stay, all together.
     held: Vec<PackageId>,
     /// The last choice that could be: its witness.
@@ -34,7 +38,8 @@ struct Search<'a> {
 }
 
 impl Search<'_> {
-    /// Holds as many of these as possible, halving what cannot be held as a whole: few of hundreds have to move.
+    /// Holds as many of these as possible. What cannot be held beside some cannot be held beside more, since every other package may
+    /// be of any version: so one pass is enough, halving what cannot be held as a whole: few of hundreds have to move.
     fn hold(&mut self, packages: &[PackageId]) {
         if packages.is_empty() {
             return;
@@ -59,7 +64,8 @@ impl Search<'_> {
         if held().any(|id| policy.pins.get(&self.universe.name_of(id)) != Some(&id)) {
             return None;
         }
-        policy.held = held().collect();
+        policy.earlier.clone_from(&self.earlier);
+        policy.any_version = true;
         choose(&policy, &roots)
     }
 }

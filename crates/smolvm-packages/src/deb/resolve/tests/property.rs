@@ -124,11 +124,10 @@ proptest! {
             let pins: Vec<PackageId> = earlier.iter().filter(other).copied()
                 .filter(|id| !moved.contains(id) || id == kept).chain(of(&newest, renewed)).collect();
             let pinned = |name: &str| pins.iter().copied().find(|id| after.package(*id).name() == name);
-            let roots: Vec<PackageId> = asked.iter().filter_map(|name| pinned(name).or_else(|| after.newest(name))).collect();
             let possible = (0..1_u32 << all.len()).any(|bits| {
                 let set: BTreeSet<PackageId> =
                     all.iter().enumerate().filter(|(index, _)| bits >> index & 1 == 1).map(|(_, id)| *id).collect();
-                roots.iter().all(|root| set.contains(root))
+                asked.iter().all(|asked| set.iter().any(|id| name(id) == *asked))
                     && set.iter().all(|id| pinned(name(id)).is_none_or(|pin| pin == *id))
                     && stands(&after, &set)
             });
