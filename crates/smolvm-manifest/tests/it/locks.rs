@@ -59,7 +59,7 @@ fn read_file(text: &str) -> Result<LockFile, LockError> {
 fn read(text: &str) -> Lock {
     let file = read_file(text).unwrap_or_else(|error| panic!("{}", render(&error)));
     assert_eq!(file.iter().count(), 1);
-    file.get(Arch::Amd64).unwrap().clone()
+    file.get(Arch::Amd64).expect("the one").clone()
 }
 
 fn text() -> String {
@@ -317,7 +317,7 @@ fn damage_is_pointed_at_in_the_architecture_that_has_it() {
 /// What smolvm wrote before a file could have several architectures.
 fn version_two(text: &str) -> String {
     let lines = text.replace("version: 3\narchitectures:\n  amd64:\n", "version: 2\n");
-    lines.lines().map(|line| format!("{}\n", line.strip_prefix("    ").unwrap_or(line))).collect()
+    lines.lines().map(|line| line.strip_prefix("    ").unwrap_or(line)).collect::<Vec<_>>().join("\n") + "\n"
 }
 
 #[test]
