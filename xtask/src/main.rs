@@ -24,7 +24,7 @@ enum Task {
     Test,
     /// Check formatting, lints, generated files, dependencies, and that no file names this machine
     Check,
-    /// Write schemas/smolfile.schema.json again
+    /// Write the schemas of Smolfile and lock in schemas/ again
     Schema,
 }
 

@@ -1,25 +1,39 @@
-//! `schemas/smolfile.schema.json`, generated from the types of `smolvm-manifest`.
+//! `schemas/`, generated from the types of `smolvm-manifest`.
 
 use std::path::PathBuf;
 
 use crate::{Result, say, top};
 
-/// Writes the schema again.
+/// Each schema by its name.
+fn schemas() -> [(&'static str, String); 2] {
+    [
+        ("smolfile.schema.json", smolvm_manifest::schema_text()),
+        ("smolfile-lock.schema.json", smolvm_manifest::lock_schema_text()),
+    ]
+}
+
+/// Writes the schemas again.
 pub(crate) fn write() -> Result {
-    fs_err::create_dir_all(top().join("schemas"))?;
-    fs_err::write(path(), smolvm_manifest::schema_text())?;
-    say("wrote schemas/smolfile.schema.json");
+    fs_err::create_dir_all(folder())?;
+    for (name, text) in schemas() {
+        fs_err::write(folder().join(name), text)?;
+        say(&format!("wrote schemas/{name}"));
+    }
     Ok(())
 }
 
-/// Fails where the committed schema is not the one that the types give.
+/// Fails where a committed schema is not the one that the types give.
 pub(crate) fn check() -> Result {
-    if fs_err::read_to_string(path())? == smolvm_manifest::schema_text() {
-        return Ok(());
+    for (name, text) in schemas() {
+        if fs_err::read_to_string(folder().join(name)).unwrap_or_default() != text {
+            return Err(
+                format!("schemas/{name} is not what the types give: run `cargo xtask schema` and commit it").into()
+            );
+        }
     }
-    Err("schemas/smolfile.schema.json is not what the types give: run `cargo xtask schema` and commit it".into())
+    Ok(())
 }
 
-fn path() -> PathBuf {
-    top().join("schemas/smolfile.schema.json")
+fn folder() -> PathBuf {
+    top().join("schemas")
 }

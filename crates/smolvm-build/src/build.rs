@@ -140,8 +140,8 @@ pub(crate) async fn lock(
     let old = match FoundLock::of(&manifest, engine, options)? {
         FoundLock::Current(lock) => return LockedManifest::new(manifest, *lock).map_err(BuildError::input),
         found if options.mirror_dir.is_some() => return Err(vendor::no_index(Some(found), options)),
-        found if options.locked => return Err(locking::needed(found, options)),
-        FoundLock::Missing => None,
+        found if options.locked => return Err(locking::needed(&found, options)),
+        FoundLock::Missing | FoundLock::Elsewhere(_) => None,
         FoundLock::Outrun(lock, why) => {
             events.send(Event::Note(format!("{why}: resolving again")));
             Some(lock)

@@ -67,9 +67,8 @@ pub fn explain(options: &BuildOptions, events: &Events) -> Result<Explanation, B
     let (locked, lock) = match FoundLock::of(&manifest, engine, options)? {
         FoundLock::Current(lock) => (LockedManifest { manifest, lock: *lock }, None),
         FoundLock::Outrun(lock, why) => (LockedManifest { manifest, lock: *lock }, Some(why)),
-        FoundLock::Missing => {
-            let why = format!("there is no `{}`", options.lock_path().display());
-            return Ok(unlocked(name, why, compared_with));
+        found @ (FoundLock::Missing | FoundLock::Elsewhere(_)) => {
+            return Ok(unlocked(name, found.lack(options), compared_with));
         }
     };
     let inputs = inputs(&locked, engine);

@@ -4,12 +4,25 @@ use std::path::PathBuf;
 
 use miette::Diagnostic;
 use serde::Serialize;
-use smolvm_manifest::LockChange;
+use smolvm_manifest::{LockChange, Manifest};
 use thiserror::Error;
 
 use crate::build::{Sources, load_supported, resolve_now};
-use crate::resolve::FoundLock;
-use crate::{BuildError, BuildOptions, Events};
+use crate::engine::EngineKind;
+use crate::refresh::refresh;
+use crate::resolve::{self, FoundLock};
+use crate::{BuildError, BuildOptions, Events, Stage};
+
+/// How much of a current lock is resolved anew.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum LockUpdate {
+    /// Nothing: it is left as it is.
+    Nothing,
+    /// Everything.
+    Everything,
+    /// These packages, and what they need newer. All others stay as they are locked.
+    Packages(Vec<String>),
+}
 
 /// What became of a lock.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -24,21 +37,47 @@ pub struct LockReport {
     pub packages: usize,
 }
 
-/// Writes the lock where it is missing or does not answer the Smolfile any more; with `update`, resolves everything anew.
-pub async fn lock(options: &BuildOptions, update: bool, events: &Events) -> Result<LockReport, BuildError> {
+/// Writes the lock where it is missing or does not answer the Smolfile any more; `update` says what of a current one is refreshed.
+pub async fn lock(options: &BuildOptions, update: &LockUpdate, events: &Events) -> Result<LockReport, BuildError> {
     let (manifest, engine) = load_supported(options, events)?;
+    if let LockUpdate::Packages(names) = update {
+        return Box::pin(update_packages(manifest, engine, names, options, events)).await;
+    }
     let path = options.lock_path();
     let old = match FoundLock::of(&manifest, engine, options)? {
-        FoundLock::Current(lock) if !update => {
+        FoundLock::Current(lock) if *update == LockUpdate::Nothing => {
             return Ok(LockReport { path, written: false, changes: Vec::new(), packages: lock.packages.len() });
         }
         FoundLock::Current(lock) | FoundLock::Outrun(lock, _) => Some(lock),
-        FoundLock::Missing => None,
+        FoundLock::Missing | FoundLock::Elsewhere(_) => None,
     };
     let sources = Sources::new(&manifest, options, events)?;
     let new = resolve_now(manifest, engine, options, &sources, events).await?.lock;
     let changes = old.map(|old| old.changes_to(&new)).unwrap_or_default();
     Ok(LockReport { path, written: true, changes, packages: new.packages.len() })
+}
+
+/// Resolves packages of a current lock anew. What another engine locked stays too.
+async fn update_packages(
+    manifest: Manifest,
+    engine: EngineKind,
+    names: &[String],
+    options: &BuildOptions,
+    events: &Events,
+) -> Result<LockReport, BuildError> {
+    match FoundLock::of(&manifest, engine, options)? {
+        FoundLock::Current(_) => {}
+        found => return Err(needed(&found, options)),
+    }
+    let Some(old) = resolve::read_lock(&manifest, options)?.get(manifest.arch).cloned() else {
+        return Err(needed(&FoundLock::Missing, options));
+    };
+    let sources = Sources::new(&manifest, options, events)?;
+    let refreshing = refresh(&manifest, &old, names, options, &sources);
+    let new = events.stage_async(Stage::Resolve, refreshing).await?;
+    let (path, changes, packages) = (options.lock_path(), old.changes_to(&new), new.packages.len());
+    resolve::write_lock(&manifest, new, options)?;
+    Ok(LockReport { path, written: true, changes, packages })
 }
 
 /// Refuses a lock that is missing or does not answer the Smolfile. Fetches and writes nothing.
@@ -49,7 +88,7 @@ pub fn check_lock(options: &BuildOptions, events: &Events) -> Result<LockReport,
             let path = options.lock_path();
             Ok(LockReport { path, written: false, changes: Vec::new(), packages: lock.packages.len() })
         }
-        found => Err(needed(found, options)),
+        found => Err(needed(&found, options)),
     }
 }
 
@@ -66,10 +105,7 @@ struct LockNeeded {
 }
 
 /// Why there is no going on with what was found.
-pub(crate) fn needed(found: FoundLock, options: &BuildOptions) -> BuildError {
-    let why = match found {
-        FoundLock::Outrun(_, why) => why,
-        FoundLock::Missing | FoundLock::Current(_) => format!("there is no `{}`", options.lock_path().display()),
-    };
+pub(crate) fn needed(found: &FoundLock, options: &BuildOptions) -> BuildError {
+    let why = found.lack(options);
     BuildError::input(LockNeeded { why, smolfile: options.smolfile.display().to_string() })
 }

@@ -26,7 +26,7 @@ struct BootConfiguration<'a> {
 
 /// Copies kernel, initrd and root file system to `folder` and writes `boot.json` there. Each file appears whole or not at all.
 /// The copies are the user's to write on.
-pub(crate) fn deliver(image: &BuiltImage, folder: &Path) -> Result<(), BuildError> {
+pub fn deliver(image: &BuiltImage, folder: &Path) -> Result<(), BuildError> {
     let failed = |error: io::Error| {
         let help = "make sure that the folder can be written and has room; the image itself is in the store".to_owned();
         BuildError::host(IoFailure {

@@ -4,7 +4,8 @@ use miette::Diagnostic;
 use smolvm_engine::SeenImage;
 use smolvm_fetch::{BuiltInArchive, Config, Fetcher, MirrorInputs, Mirrors};
 use smolvm_manifest::{
-    Base, Distro, KernelChoice, KernelFile, Lock, LockedKernel, LockedManifest, Manifest, Modules, Repository, question,
+    Arch, Base, Distro, KernelChoice, KernelFile, Lock, LockFile, LockedKernel, LockedManifest, Manifest, Modules,
+    Repository, question,
 };
 use smolvm_packages::deb::kernel_choice::resolve_kernel;
 use smolvm_packages::deb::release::{Release, release};
@@ -27,27 +28,33 @@ pub(crate) enum FoundLock {
     /// It answers what the manifest asks.
     Current(Box<Lock>),
     Missing,
+    /// Only other architectures than this one are locked.
+    Elsewhere(Arch),
     /// It answers something else, for this reason.
     Outrun(Box<Lock>, String),
 }
 
 impl FoundLock {
+    /// Why there is no going on with it.
+    pub(crate) fn lack(&self, options: &BuildOptions) -> String {
+        let path = options.lock_path();
+        let path = path.display();
+        match self {
+            Self::Outrun(_, why) => why.clone(),
+            Self::Elsewhere(arch) => format!("there is no lock for {arch} in `{path}`"),
+            Self::Missing | Self::Current(_) => format!("there is no `{path}`"),
+        }
+    }
+
     /// Reads it.
     pub(crate) fn of(manifest: &Manifest, engine: EngineKind, options: &BuildOptions) -> Result<Self, BuildError> {
-        let path = options.lock_path();
-        let text = match crate::files::read_small(&path).and_then(|bytes| {
-            String::from_utf8(bytes).map_err(|error| std::io::Error::new(std::io::ErrorKind::InvalidData, error))
-        }) {
-            Ok(text) => text,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Self::Missing),
-            Err(error) => {
-                let doing = format!("reading the lock `{}`", path.display());
-                let help = Some("make it readable, or delete it: the next build writes a new one".to_owned());
-                return Err(BuildError::input(IoFailure { doing, error, help }));
-            }
+        let file = read_lock(manifest, options)?;
+        let Some(mut lock) = file.get(manifest.arch).cloned() else {
+            let others = file.iter().next().is_some();
+            return Ok(if others { Self::Elsewhere(manifest.arch) } else { Self::Missing });
         };
+        let path = options.lock_path();
         let path = path.display();
-        let mut lock = Lock::parse(&path.to_string(), &text).map_err(BuildError::input)?;
         if lock.question != question(manifest) {
             let smolfile = options.smolfile.display();
             let why = format!("`{path}` was written for another `{smolfile}` (packages, base or kernel changed)");
@@ -67,6 +74,36 @@ impl FoundLock {
     }
 }
 
+/// The file beside the manifest; an empty one where there is none.
+pub(crate) fn read_lock(manifest: &Manifest, options: &BuildOptions) -> Result<LockFile, BuildError> {
+    let path = options.lock_path();
+    let text = match crate::files::read_small(&path).and_then(|bytes| {
+        String::from_utf8(bytes).map_err(|error| std::io::Error::new(std::io::ErrorKind::InvalidData, error))
+    }) {
+        Ok(text) => text,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(LockFile::default()),
+        Err(error) => {
+            let doing = format!("reading the lock `{}`", path.display());
+            let help = Some("make it readable, or delete it: the next build writes a new one".to_owned());
+            return Err(BuildError::input(IoFailure { doing, error, help }));
+        }
+    };
+    LockFile::parse(&path.display().to_string(), &text, manifest.arch).map_err(BuildError::input)
+}
+
+/// Writes the lock of the manifest's architecture; those of others stay as they are.
+pub(crate) fn write_lock(manifest: &Manifest, lock: Lock, options: &BuildOptions) -> Result<(), BuildError> {
+    // Read now: resolving took a while, and somebody may have locked another architecture meanwhile.
+    let mut file = read_lock(manifest, options)?;
+    file.insert(manifest.arch, lock);
+    let path = options.lock_path();
+    crate::files::write_whole(&path, file.to_text().as_bytes()).map_err(|error| {
+        let doing = format!("writing the lock `{}`", path.display());
+        let help = Some("the lock is kept beside the Smolfile: make that folder writable".to_owned());
+        BuildError::host(IoFailure { doing, error, help })
+    })
+}
+
 /// Resolves a manifest against the signed indexes of today, and writes the lock.
 pub(crate) async fn resolve_now(
     manifest: Manifest,
@@ -78,8 +115,7 @@ pub(crate) async fn resolve_now(
 ) -> Result<LockedManifest, BuildError> {
     let release = release_of(&manifest);
     let now = options.host.unix_time();
-    let foreign_kernel =
-        kernel_release(&manifest).filter(|kernel| release.is_none_or(|own| kernel.distro != own.distro));
+    let foreign_kernel = foreign_kernel(&manifest);
     if release.is_none() && manifest.kernel == KernelChoice::Auto {
         events.send(Event::Note("the kernel is Debian's, which boots any root file system".to_owned()));
     }
@@ -91,19 +127,15 @@ pub(crate) async fn resolve_now(
     )?;
     let choosing = move || choose(&manifest, release, own, foreign, base_image).map(|lock| (lock, manifest));
     let (lock, manifest) = spawn_blocking(choosing).await.map_err(BuildError::panicked)??;
-    let path = options.lock_path();
-    crate::files::write_whole(&path, lock.to_text().as_bytes()).map_err(|error| {
-        let doing = format!("writing the lock `{}`", path.display());
-        let help = Some("the lock is kept beside the Smolfile: make that folder writable".to_owned());
-        BuildError::host(IoFailure { doing, error, help })
-    })?;
+    write_lock(&manifest, lock.clone(), options)?;
     LockedManifest::new(manifest, lock).map_err(BuildError::input)
 }
 
-type Indexes = Vec<(smolvm_packages::deb::in_release::SignedRelease, Vec<smolvm_packages::deb::index::PackageIndex>)>;
+pub(crate) type Indexes =
+    Vec<(smolvm_packages::deb::in_release::SignedRelease, Vec<smolvm_packages::deb::index::PackageIndex>)>;
 
 /// The indexes of the base, where smolvm resolves its packages.
-async fn own_indexes(
+pub(crate) async fn own_indexes(
     release: Option<&'static Release>,
     manifest: &Manifest,
     fetcher: &Fetcher,
@@ -119,7 +151,7 @@ async fn own_indexes(
     }
 }
 
-async fn kernel_indexes(
+pub(crate) async fn kernel_indexes(
     kernel: Option<&'static Release>,
     manifest: &Manifest,
     fetcher: &Fetcher,
@@ -172,12 +204,8 @@ fn choose(
     let universe = packages_of(own);
     let packages = match release {
         Some(release) => {
-            let request = Request {
-                base: true,
-                implied: if manifest.ssh.is_some() { release.ssh_packages } else { &[] },
-                packages: &manifest.packages,
-            };
-            let chosen = resolve(&universe, &request).map_err(|error| unsatisfiable(manifest, &error))?;
+            let chosen =
+                resolve(&universe, &request(manifest, release)).map_err(|error| unsatisfiable(manifest, &error))?;
             chosen.into_iter().map(|chosen| locked(&universe, chosen)).collect()
         }
         // Docker's base resolves them by itself.
@@ -202,8 +230,17 @@ fn choose(
     Ok(Lock { version: Lock::VERSION, question: question(manifest), epoch, indexes, packages, kernel, base_image })
 }
 
+/// What is asked of a release.
+pub(crate) fn request<'a>(manifest: &'a Manifest, release: &'a Release) -> Request<'a> {
+    Request {
+        base: true,
+        implied: if manifest.ssh.is_some() { release.ssh_packages } else { &[] },
+        packages: &manifest.packages,
+    }
+}
+
 /// The problems of a set that cannot be, each at the line that asks for it.
-fn unsatisfiable(manifest: &Manifest, error: &Unsatisfiable) -> BuildError {
+pub(crate) fn unsatisfiable(manifest: &Manifest, error: &Unsatisfiable) -> BuildError {
     let mistakes = error.problems.iter().map(|problem| {
         let pointer = match problem.requests.first() {
             Some(index) => format!("/packages/{index}"),
@@ -284,7 +321,7 @@ fn is_replaced(archive: &str, repositories: &[Repository]) -> bool {
 }
 
 /// The table's row for the base; bases that only Docker can start from have none.
-fn release_of(manifest: &Manifest) -> Option<&'static Release> {
+pub(crate) fn release_of(manifest: &Manifest) -> Option<&'static Release> {
     match &manifest.base {
         Base::Distro(distro) => release(*distro),
         Base::Image(_) => None,
@@ -301,8 +338,14 @@ fn kernel_release(manifest: &Manifest) -> Option<&'static Release> {
     }
 }
 
+/// The release whose kernel is taken, where it is not the base's own.
+pub(crate) fn foreign_kernel(manifest: &Manifest) -> Option<&'static Release> {
+    let own = release_of(manifest);
+    kernel_release(manifest).filter(|kernel| own.is_none_or(|own| kernel.distro != own.distro))
+}
+
 /// The release of a kernel that is a package: the base's own, or Debian's.
-fn packaged_kernel_release(manifest: &Manifest) -> &'static Release {
+pub(crate) fn packaged_kernel_release(manifest: &Manifest) -> &'static Release {
     let own = release_of(manifest)
         .filter(|base| manifest.kernel != KernelChoice::Debian || base.family() == smolvm_manifest::Family::Debian);
     own.or_else(|| release(DEBIAN_KERNEL)).expect("Debian's releases are in the table")

@@ -59,7 +59,10 @@ pub async fn vendor(options: &BuildOptions, folder: &Path, events: &Events) -> R
     }
     let sources = Sources::new(&manifest, options, events)?;
     let locked = lock(manifest, engine, options, &sources, events).await?;
-    let text = locked.lock.to_text();
+    let text = crate::files::read_small(&options.lock_path()).map_err(|error| {
+        let doing = format!("reading the lock `{}`", options.lock_path().display());
+        BuildError::host(IoFailure { doing, error, help: None })
+    })?;
     let needed = needed(&locked, &sources.mirrors.with_snapshots_of(&locked.lock))?;
     let filling = fill(folder, needed, &sources.fetcher, events);
     let (files, added) = events.stage_async(Stage::Fetch, filling).await?;
@@ -237,9 +240,8 @@ pub(crate) fn check_engine(engine: EngineKind, options: &BuildOptions) -> Result
 /// A folder of packages has no index to resolve from: a lock that answers must be there.
 pub(crate) fn no_index(found: Option<FoundLock>, options: &BuildOptions) -> BuildError {
     let why = match found {
-        Some(FoundLock::Outrun(_, why)) => why,
-        Some(FoundLock::Missing) => format!("there is no `{}`", options.lock_path().display()),
         Some(FoundLock::Current(_)) | None => "packages were to be chosen anew".to_owned(),
+        Some(found) => found.lack(options),
     };
     let smolfile = options.smolfile.display().to_string();
     let folder = options.mirror_dir.clone().unwrap_or_default().display().to_string();

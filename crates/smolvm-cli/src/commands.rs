@@ -84,7 +84,7 @@ impl Command {
             Self::Explain(arguments) => arguments.execute(terminal),
             Self::Run(arguments) => arguments.execute(terminal),
             Self::Image(command) => command.execute(),
-            Self::Schema(_) => Ok(schema::execute()),
+            Self::Schema(arguments) => Ok(arguments.execute()),
             Self::Completions(arguments) => Ok(arguments.execute()),
         }
     }

@@ -43,7 +43,8 @@ impl SnapshotAddress {
     /// A snapshot answers with the state at or before the time that is asked for, and an index is dated when it is made, a
     /// while before the snapshot with what it brought: that one is found a day later, when what it replaced is still there.
     fn places(&self, date: i64) -> Vec<Mirror> {
-        let times: &[i64] = if self.template.contains(PLACEHOLDER) { &[date, date.saturating_add(DAY)] } else { &[date] };
+        let times: &[i64] =
+            if self.template.contains(PLACEHOLDER) { &[date, date.saturating_add(DAY)] } else { &[date] };
         times.iter().filter_map(|time| self.at(*time)).collect()
     }
 }

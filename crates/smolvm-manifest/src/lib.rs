@@ -36,8 +36,8 @@ pub use inputs::{Fields, InputChange, Inputs, Layer, LayerInputs};
 pub use key::{BuildKey, NotABuildKey, question};
 pub use load::{Loaded, load, load_bytes};
 pub use lock::{
-    ImageTools, KernelFile, Lock, LockChange, LockError, LockedImage, LockedIndex, LockedKernel, LockedManifest,
-    LockedPackage, PackageLayer, PackagedKernel, StaleLock,
+    ImageTools, KernelFile, Lock, LockChange, LockError, LockFile, LockedImage, LockedIndex, LockedKernel,
+    LockedManifest, LockedPackage, PackageLayer, PackagedKernel, StaleLock,
 };
 pub use manifest::{
     Arch, FileContent, FileEntry, KernelChoice, LocalEntry, LocalKind, LocalSource, Manifest, Modules, Owner,
@@ -45,7 +45,8 @@ pub use manifest::{
 };
 pub use meaning::image_name_from;
 pub use report::{ManifestErrors, Mistake, Warning};
-pub use schema::{schema, schema_text};
+pub use schema::{lock_schema, lock_schema_text, schema, schema_text};
 pub use secret::{Secret, SecretSource};
 pub use starter::starter;
+pub use suggest::nearest;
 pub use surroundings::{LocalSourceError, Surroundings};

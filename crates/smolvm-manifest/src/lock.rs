@@ -2,17 +2,21 @@
 
 use std::collections::BTreeMap;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 mod changes;
+mod check;
+mod error;
 mod numbers;
 mod text;
 
 pub use changes::LockChange;
-pub use text::LockError;
+pub use error::LockError;
+pub(crate) use text::WrittenFile;
 
 use crate::key::question;
-use crate::manifest::{Manifest, Modules};
+use crate::manifest::{Arch, Manifest, Modules};
 
 /// A manifest together with the lock that answers it: the input of everything after resolving.
 #[derive(Debug, Clone)]
@@ -39,10 +43,44 @@ impl LockedManifest {
 #[diagnostic(code(smolvm::lock::stale), help("run `smolvm lock`: it resolves the packages anew and writes a new one"))]
 pub struct StaleLock;
 
-/// The content of a lock file. The file also holds a digest over all of it: see [`Lock::parse`].
+/// A lock file: for each architecture that a Smolfile was locked for, what it means there.
+///
+/// Each lock stands by itself and holds a digest over itself: one that is added, refreshed or outrun changes nothing of the others,
+/// and version control may merge the locks of two architectures.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct LockFile {
+    locks: BTreeMap<Arch, Lock>,
+}
+
+impl LockFile {
+    /// The format that this code writes. Version 1 had no digest over itself; version 2, which is still read, had one architecture.
+    pub const VERSION: u32 = 3;
+
+    /// One with the lock of one architecture.
+    pub fn of(arch: Arch, lock: Lock) -> Self {
+        Self { locks: BTreeMap::from([(arch, lock)]) }
+    }
+
+    /// The lock of an architecture.
+    pub fn get(&self, arch: Arch) -> Option<&Lock> {
+        self.locks.get(&arch)
+    }
+
+    /// Adds the lock of an architecture, or puts it in the place of an older one.
+    pub fn insert(&mut self, arch: Arch, lock: Lock) {
+        self.locks.insert(arch, lock);
+    }
+
+    /// All, in the order of the architectures' names.
+    pub fn iter(&self) -> impl Iterator<Item = (Arch, &Lock)> {
+        self.locks.iter().map(|(arch, lock)| (*arch, lock))
+    }
+}
+
+/// What a Smolfile means on one architecture.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Lock {
-    /// Format of this file: [`Lock::VERSION`].
+    /// What its words mean: [`Lock::VERSION`].
     pub version: u32,
     /// Digest of those parts of the manifest that the lock answers (see `question`), hex blake3. A lock whose question is
     /// another one is stale.
@@ -61,12 +99,13 @@ pub struct Lock {
 }
 
 impl Lock {
-    /// The format that this code reads and writes. Version 1 had no digest over itself.
+    /// Goes up when the same words mean other bytes, and is part of the build key: that of the file ([`LockFile::VERSION`]) is not,
+    /// so that another way of writing the same makes no image anew.
     pub const VERSION: u32 = 2;
 }
 
 /// A signed index that resolving read.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct LockedIndex {
     /// The archive's name, never a host.
@@ -75,13 +114,15 @@ pub struct LockedIndex {
     pub suite: String,
     /// The release file's `Date`, seconds since 1970.
     #[serde(deserialize_with = "numbers::time")]
+    #[schemars(range(min = 0))]
     pub date: i64,
     /// sha256 of the `InRelease` file, hex.
+    #[schemars(regex(pattern = "^[0-9a-f]{64}$"))]
     pub sha256: String,
 }
 
 /// A package, exactly.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct LockedPackage {
     /// The package's name.
@@ -100,11 +141,12 @@ pub struct LockedPackage {
     #[serde(deserialize_with = "numbers::bytes")]
     pub size: u64,
     /// sha256, hex.
+    #[schemars(regex(pattern = "^[0-9a-f]{64}$"))]
     pub sha256: String,
 }
 
 /// Which layer a package belongs to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum PackageLayer {
     /// The release's essential and required set, and all it depends on.
@@ -114,7 +156,7 @@ pub enum PackageLayer {
 }
 
 /// The kernel that boots the image.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "from", rename_all = "lowercase")]
 pub enum LockedKernel {
     /// Of the image's own distribution.
@@ -143,15 +185,16 @@ impl LockedKernel {
 }
 
 /// A kernel that is one file, and needs neither modules nor an initrd.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct KernelFile {
     /// What it hashes to, hex.
+    #[schemars(regex(pattern = "^[0-9a-f]{64}$"))]
     pub sha256: String,
 }
 
 /// A kernel out of a distribution's packages, with modules.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct PackagedKernel {
     /// Which modules go into the image.
@@ -163,12 +206,13 @@ pub struct PackagedKernel {
 }
 
 /// A Docker image, exactly, and what of it enters the guest.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct LockedImage {
     /// As the Smolfile spells it: `node:22-bookworm-slim`.
     pub reference: String,
     /// `sha256:` and 64 hexadecimal digits: of the registry's manifest, or of the image itself where it never was in a registry.
+    #[schemars(regex(pattern = "^sha256:[0-9a-f]{64}$"))]
     pub digest: String,
     /// Whether the digest is that of a registry's manifest, by which every machine can pull it.
     pub in_registry: bool,
@@ -187,7 +231,7 @@ pub struct LockedImage {
 }
 
 /// The package manager of a Docker image.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum ImageTools {
     /// apt, with dpkg and shadow-utils.

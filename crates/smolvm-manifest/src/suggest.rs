@@ -1,7 +1,7 @@
 //! "Did you mean": the nearest of a closed set.
 
-/// The candidate that a typing mistake away from `written`, if there is one.
-pub(crate) fn nearest<'a>(written: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+/// The candidate that is a typing mistake away from `written`, if there is one.
+pub fn nearest<'a>(written: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let lower = written.to_lowercase();
     candidates
         .into_iter()

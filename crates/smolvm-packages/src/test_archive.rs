@@ -90,6 +90,13 @@ impl TestArchive {
         Ok(())
     }
 
+    /// Leaves a package of this name out of every index from now on; its file stays in the pool.
+    pub fn forget(&mut self, name: &str) {
+        for stanzas in self.stanzas.values_mut() {
+            stanzas.retain(|stanza| field(&stanza.text, "Package") != Some(name));
+        }
+    }
+
     /// Writes the `dists` folders: `Packages`, `Packages.xz`, their copies by hash, `InRelease`.
     pub fn write(&self) -> io::Result<()> {
         for suite in self.release.suites {

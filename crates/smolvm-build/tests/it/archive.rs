@@ -62,6 +62,13 @@ impl Small {
         self.archive.write().unwrap();
     }
 
+    /// The indexes name these packages no more.
+    pub(crate) fn forget(&mut self, names: &[&str]) {
+        for name in names {
+            self.archive.forget(name);
+        }
+    }
+
     fn add(&mut self, deb: &TestDeb) {
         let path = self.folder.path().join("new.deb");
         fs_err::write(&path, deb.build().unwrap()).unwrap();

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use smolvm_build::BuiltImage;
-use smolvm_manifest::{Distro, Lock};
+use smolvm_manifest::{Arch, Distro, LockFile};
 use smolvm_packages::deb::release::release;
 use smolvm_packages::test_archive::TestArchive;
 use smolvm_packages::test_key::TestKey;
@@ -22,7 +22,8 @@ fn a_release_in_ubuntus_layout_is_built() {
     let debian = Project::new(PACKAGES);
     debian.build().unwrap();
     let lock = fs_err::read_to_string(debian.path().join("Smolfile.lock")).unwrap();
-    let lock = Lock::parse("Smolfile.lock", &lock).unwrap();
+    let file = LockFile::parse("Smolfile.lock", &lock, Arch::Amd64).unwrap();
+    let (_, lock) = file.iter().next().unwrap();
 
     let (folder, epoch) = (tempfile::tempdir().unwrap(), lock.epoch);
     let key = TestKey::generate(lock.epoch);

@@ -4,10 +4,11 @@ use std::fmt::Write;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use smolvm_build::{BuiltImage, EngineChoice};
+use serde::Serialize;
+use smolvm_build::{BuildError, BuildOptions, BuiltImage, EngineChoice};
 use smolvm_render::shell_word;
 
-use super::{MirrorDir, Output, Smolfile, Store, bytes, options};
+use super::{MirrorDir, Output, Store, bytes, host};
 use crate::answer::Answer;
 use crate::failure::Failure;
 use crate::progress::{Progress, ProgressArguments};
@@ -16,13 +17,15 @@ use crate::terminal::Terminal;
 /// Build the image that a Smolfile describes, or find it in the store
 #[derive(Debug, Args)]
 pub(crate) struct Arguments {
-    #[command(flatten)]
-    smolfile: Smolfile,
+    /// The manifest; several are built one after the other, and share layers
+    #[arg(short, long = "file", value_name = "FILE", default_value = "Smolfile.yaml")]
+    files: Vec<PathBuf>,
 
     #[command(flatten)]
     store: Store,
 
-    /// Also put kernel, initrd, root file system and a run configuration into this folder
+    /// Also put kernel, initrd, root file system and a run configuration into this folder; of several manifests, each into one below
+    /// it that is called like the image
     #[arg(long, value_name = "DIR")]
     output: Option<PathBuf>,
 
@@ -76,20 +79,46 @@ impl From<Engine> for EngineChoice {
 
 impl Arguments {
     pub(super) fn execute(&self, terminal: Terminal) -> Result<Answer, Failure> {
-        let mut options = options(&self.smolfile);
+        let progress = Progress::new(&self.progress, terminal);
+        let events = progress.events();
+        let images = progress.during(async {
+            let mut images = Vec::with_capacity(self.files.len());
+            for file in &self.files {
+                let image = smolvm_build::build(&self.options(file), &events).await?;
+                if let (Some(folder), true) = (&self.output, self.files.len() > 1) {
+                    smolvm_build::deliver(&image, &folder.join(&image.name))?;
+                }
+                images.push(image);
+            }
+            Ok::<_, BuildError>(images)
+        })?;
+        let text: String = images.iter().map(|image| text(image, self.store.image_dir.as_deref())).collect();
+        Ok(match &images[..] {
+            [image] => Answer::done(text, image),
+            images => Answer::done(text, &Images { images }),
+        })
+    }
+
+    fn options(&self, file: &Path) -> BuildOptions {
+        let mut options = BuildOptions::new(file, host());
         options.image_dir = self.store.folder();
-        options.output.clone_from(&self.output);
+        if self.files.len() == 1 {
+            options.output.clone_from(&self.output);
+        }
         options.engine = self.engine.into();
         options.offline = self.offline;
         options.locked = self.locked;
         options.no_cache = self.no_cache;
         options.verify_hit = self.verify_hit;
         self.mirror_dir.set(&mut options);
-        let progress = Progress::new(&self.progress, terminal);
-        let events = progress.events();
-        let image = progress.during(smolvm_build::build(&options, &events))?;
-        Ok(Answer::done(text(&image, self.store.image_dir.as_deref()), &image))
+        options
     }
+}
+
+/// What several manifests have become.
+#[derive(Debug, Serialize)]
+struct Images<'a> {
+    images: &'a [BuiltImage],
 }
 
 fn text(image: &BuiltImage, image_dir: Option<&Path>) -> String {

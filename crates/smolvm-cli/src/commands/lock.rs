@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use clap::Args;
-use smolvm_build::LockReport;
+use smolvm_build::{LockReport, LockUpdate};
 
 use super::{MirrorDir, Output, Smolfile, options};
 use crate::answer::Answer;
@@ -20,9 +20,9 @@ pub(crate) struct Arguments {
     #[command(flatten)]
     smolfile: Smolfile,
 
-    /// Resolve everything anew, also where the lock is current
-    #[arg(long, conflicts_with = "check")]
-    update: bool,
+    /// Resolve everything anew, also where the lock is current; with names, only these packages and what they need newer
+    #[arg(long, value_name = "PACKAGE", num_args = 0.., conflicts_with = "check")]
+    update: Option<Vec<String>>,
 
     /// Only say whether the lock is current; fetch and write nothing
     #[arg(long)]
@@ -52,9 +52,17 @@ impl Arguments {
         let report = if self.check {
             smolvm_build::check_lock(&options, &events)?
         } else {
-            progress.during(smolvm_build::lock(&options, self.update, &events))?
+            progress.during(smolvm_build::lock(&options, &self.update(), &events))?
         };
         Ok(Answer::done(text(&report), &report))
+    }
+
+    fn update(&self) -> LockUpdate {
+        match &self.update {
+            None => LockUpdate::Nothing,
+            Some(names) if names.is_empty() => LockUpdate::Everything,
+            Some(names) => LockUpdate::Packages(names.clone()),
+        }
     }
 }
 

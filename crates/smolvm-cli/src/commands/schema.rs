@@ -5,11 +5,18 @@ use serde_json::Value;
 
 use crate::answer::Answer;
 
-/// Print the JSON schema of the Smolfile
+/// Print the JSON schema of the Smolfile, or of its lock
 #[derive(Debug, Args)]
-pub(crate) struct Arguments {}
+pub(crate) struct Arguments {
+    /// That of Smolfile.lock
+    #[arg(long)]
+    lock: bool,
+}
 
-/// The schema is JSON by itself: it needs no envelope.
-pub(super) fn execute() -> Answer {
-    Answer::done(smolvm_manifest::schema_text(), &Value::Null)
+impl Arguments {
+    /// The schema is JSON by itself: it needs no envelope.
+    pub(super) fn execute(&self) -> Answer {
+        let text = if self.lock { smolvm_manifest::lock_schema_text() } else { smolvm_manifest::schema_text() };
+        Answer::done(text, &Value::Null)
+    }
 }

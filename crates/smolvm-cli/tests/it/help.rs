@@ -39,8 +39,12 @@ fn completions_know_every_command() {
 }
 
 #[test]
-fn the_schema_is_the_committed_one() {
-    let committed = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../schemas/smolfile.schema.json");
-    let committed = std::fs::read_to_string(committed).expect("schemas/smolfile.schema.json");
-    assert!(run(Path::new("/"), ["schema"]).expect_code(0).stdout == committed, "run `cargo xtask schema`");
+fn the_schemas_are_the_committed_ones() {
+    for (words, name) in
+        [(&["schema"][..], "smolfile.schema.json"), (&["schema", "--lock"], "smolfile-lock.schema.json")]
+    {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../schemas").join(name);
+        let committed = std::fs::read_to_string(path).expect(name);
+        assert!(run(Path::new("/"), words).expect_code(0).stdout == committed, "run `cargo xtask schema`");
+    }
 }

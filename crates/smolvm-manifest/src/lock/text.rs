@@ -1,14 +1,19 @@
 //! The text of a lock file: YAML, one line for each index and package, so that a diff shows what changed.
 
-use std::collections::BTreeSet;
-use std::fmt::Write as _;
+use std::collections::BTreeMap;
+use std::fmt::{self, Write as _};
 use std::ops::Range;
 
-use miette::{Diagnostic, NamedSource, SourceSpan};
+use schemars::{JsonSchema, Schema};
 use serde::{Deserialize, Serialize};
 
-use super::{KernelFile, Lock, LockedImage, LockedIndex, LockedKernel, LockedPackage, PackagedKernel, numbers};
+use super::check::check;
+use super::error::{LockError, Problem};
+use super::{
+    KernelFile, Lock, LockFile, LockedImage, LockedIndex, LockedKernel, LockedPackage, PackagedKernel, numbers,
+};
 use crate::key;
+use crate::manifest::Arch;
 use crate::yaml;
 
 const HEADER: &str = "\
@@ -16,17 +21,57 @@ const HEADER: &str = "\
 # so that every machine builds the same bytes.
 ";
 
-/// No package index is from another time: a lock that says so would be blamed on the clock of this machine. 1970 to 2100.
-const TIMES: Range<i64> = 0..4_102_444_800;
-
 /// A lock file as it is written.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct WrittenFile {
+    /// The format of the file.
+    #[serde(rename = "version")]
+    #[schemars(range(min = 3, max = 3))]
+    _version: u32,
+    /// What the Smolfile means on each architecture that it was locked for.
+    #[schemars(transform = known_architectures)]
+    architectures: BTreeMap<Arch, WrittenLock>,
+}
+
+/// The keys of a map by architecture.
+fn known_architectures(schema: &mut Schema) {
+    schema.insert("propertyNames".to_owned(), serde_json::json!({ "enum": Arch::ALL }));
+}
+
+/// The lock of one architecture.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct WrittenLock {
+    /// blake3 over all the rest of this architecture's lock. One that was taken out is as wrong as another one.
+    #[schemars(required, regex(pattern = "^[0-9a-f]{64}$"))]
+    digest: Option<String>,
+    /// blake3 of those parts of the Smolfile that the lock answers.
+    #[schemars(regex(pattern = "^[0-9a-f]{64}$"))]
+    question: String,
+    /// The newest date of the indexes, in seconds since 1970. No file in the image is younger.
+    #[serde(deserialize_with = "numbers::time")]
+    #[schemars(range(min = 0))]
+    epoch: i64,
+    /// The signed indexes that were read.
+    indexes: Vec<LockedIndex>,
+    /// Every package that is installed, sorted by name.
+    packages: Vec<LockedPackage>,
+    /// The kernel and what its initrd needs.
+    kernel: LockedKernel,
+    /// The Docker image that the Docker engine starts from.
+    #[serde(default)]
+    #[schemars(with = "LockedImage")]
+    base_image: Option<LockedImage>,
+}
+
+/// A lock file of version 2, which had the lock of one architecture and did not say which.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Written {
-    version: u32,
-    /// Over all the rest, as [`Lock::digest`] makes it. One that was taken out is as wrong as another one.
-    #[serde(default)]
-    digest: String,
+struct WrittenVersionTwo {
+    #[serde(rename = "version")]
+    _version: u32,
+    digest: Option<String>,
     question: String,
     #[serde(deserialize_with = "numbers::time")]
     epoch: i64,
@@ -37,86 +82,138 @@ struct Written {
     base_image: Option<LockedImage>,
 }
 
-impl Lock {
+impl LockFile {
     /// Reads a lock file. `name` is what errors call it.
     ///
     /// A lock is whole or useless: with a package or two less, an installation fails late and in words that nobody understands. So
-    /// it holds a digest over what it says, and whatever changed it since, an editor or a merge, is told at once. Comments and white
-    /// space say nothing.
-    pub fn parse(name: &str, text: &str) -> Result<Self, LockError> {
+    /// each architecture's lock holds a digest over what it says, and whatever changed it since, an editor or a merge, is told at once.
+    /// Comments and white space say nothing.
+    ///
+    /// A file of version 2 does not say which architecture it is for: where its packages do not either, it is taken for `arch`.
+    pub fn parse(name: &str, text: &str, arch: Arch) -> Result<Self, LockError> {
         if let Some(span) = conflict_marker(text) {
             return Err(LockError::new(name, text, span, Problem::Conflict));
         }
+        let shape = |(message, span)| LockError::new(name, text, span, Problem::Shape(message));
         // A lock of another version may have any shape, so its number is looked at first.
         match version_line(text) {
-            Some((Self::VERSION, _)) => {}
-            Some((version, span)) => return Err(LockError::new(name, text, span, Problem::Version(version))),
-            None => return Err(LockError::new(name, text, 0..0, Problem::NoLock)),
-        }
-        let Written { version, digest, question, epoch, indexes, packages, kernel, base_image } =
-            yaml::typed(text).map_err(|(message, span)| LockError::new(name, text, span, Problem::Shape(message)))?;
-        let lock = Self { version, question, epoch, indexes, packages, kernel, base_image };
-        check(&lock).map_err(|(message, needle)| {
-            let span = text.find(&needle).map_or(0..0, |at| at..at + needle.len());
-            LockError::new(name, text, span, Problem::Shape(message))
-        })?;
-        if digest != lock.digest() {
-            let span = line_of(text, "digest:").map_or(0..0, |(_, span)| span);
-            return Err(LockError::new(name, text, span, Problem::Changed));
-        }
-        Ok(lock)
-    }
-
-    /// Over everything that a lock says, however it is written. Hex blake3.
-    fn digest(&self) -> String {
-        key::digest(self)
-    }
-
-    /// The file's text. The same lock always gives the same text.
-    pub fn to_text(&self) -> String {
-        let mut text = String::with_capacity(1024 + 320 * self.packages.len());
-        text.push_str(HEADER);
-        // Writing to a String cannot fail.
-        let _ = writeln!(text, "version: {}\ndigest: {}", self.version, json(&self.digest()));
-        let _ = writeln!(text, "question: {}\nepoch: {}", json(&self.question), self.epoch);
-        let _ = writeln!(text, "indexes:{}", if self.indexes.is_empty() { " []" } else { "" });
-        for index in &self.indexes {
-            let _ = writeln!(
-                text,
-                "  - {{archive: {}, suite: {}, date: {}, sha256: {}}}",
-                json(&index.archive),
-                json(&index.suite),
-                index.date,
-                json(&index.sha256)
-            );
-        }
-        let _ = writeln!(text, "packages:{}", if self.packages.is_empty() { " []" } else { "" });
-        for package in &self.packages {
-            let _ = writeln!(text, "  - {}", line(package));
-        }
-        let _ = writeln!(text, "kernel:\n  from: {}", json(&self.kernel.source()));
-        match &self.kernel {
-            LockedKernel::Distro(kernel) | LockedKernel::Debian(kernel) => packaged(&mut text, kernel),
-            LockedKernel::Smolvm(KernelFile { sha256 })
-            | LockedKernel::Url(KernelFile { sha256 })
-            | LockedKernel::Path(KernelFile { sha256 }) => {
-                let _ = writeln!(text, "  sha256: {}", json(sha256));
+            Some((Self::VERSION, _)) => {
+                let WrittenFile { _version, architectures } = yaml::typed(text).map_err(shape)?;
+                let mut file = Self::default();
+                for (arch, written) in architectures {
+                    let from = line_of(text, 0, &format!("  {arch}:")).map_or(0, |(_, span)| span.start);
+                    file.insert(arch, written.checked(name, text, from)?);
+                }
+                Ok(file)
             }
+            Some((2, _)) => {
+                let WrittenVersionTwo { _version, digest, question, epoch, indexes, packages, kernel, base_image } =
+                    yaml::typed(text).map_err(shape)?;
+                let written = WrittenLock { digest, question, epoch, indexes, packages, kernel, base_image };
+                let lock = written.checked(name, text, 0)?;
+                Ok(Self::of(arch_of(&lock).unwrap_or(arch), lock))
+            }
+            Some((version, span)) => Err(LockError::new(name, text, span, Problem::Version(version))),
+            None => Err(LockError::new(name, text, 0..0, Problem::NoLock)),
         }
-        if let Some(image) = &self.base_image {
-            let _ = writeln!(text, "base_image: {}", json(image));
+    }
+
+    /// The file's text. The same locks always give the same text.
+    pub fn to_text(&self) -> String {
+        let mut text = String::from(HEADER);
+        let none = if self.iter().next().is_none() { " {}" } else { "" };
+        // Writing to a String cannot fail.
+        let _ = writeln!(text, "version: {}\narchitectures:{none}", Self::VERSION);
+        for (arch, lock) in self.iter() {
+            let _ = writeln!(text, "  {arch}:");
+            let _ = write_lock(&mut Indented(&mut text), lock);
         }
         text
     }
 }
 
-fn packaged(text: &mut String, kernel: &PackagedKernel) {
-    let _ = writeln!(text, "  modules: {}", json(&kernel.modules));
-    let _ = writeln!(text, "  packages:{}", if kernel.packages.is_empty() { " []" } else { "" });
-    for package in &kernel.packages {
-        let _ = writeln!(text, "    - {}", line(package));
+impl WrittenLock {
+    /// The lock, if it is sound and says what it said when it was written. It stands in `text` behind `from`.
+    fn checked(self, name: &str, text: &str, from: usize) -> Result<Lock, LockError> {
+        let Self { digest, question, epoch, indexes, packages, kernel, base_image } = self;
+        let lock = Lock { version: Lock::VERSION, question, epoch, indexes, packages, kernel, base_image };
+        check(&lock).map_err(|(message, needle)| {
+            let found = text.get(from..).and_then(|text| text.find(&needle));
+            let span = found.map_or(0..0, |at| from + at..from + at + needle.len());
+            LockError::new(name, text, span, Problem::Shape(message))
+        })?;
+        if digest.as_deref() != Some(&*lock.digest()) {
+            let span = line_of(text, from, "digest:").map_or(0..0, |(_, span)| span);
+            return Err(LockError::new(name, text, span, Problem::Changed));
+        }
+        Ok(lock)
     }
-    let _ = writeln!(text, "  busybox: {}", line(&kernel.busybox));
+}
+
+impl Lock {
+    /// Over everything that a lock says, however it is written. Hex blake3.
+    fn digest(&self) -> String {
+        key::digest(self)
+    }
+}
+
+/// The architecture that a lock's packages are for.
+fn arch_of(lock: &Lock) -> Option<Arch> {
+    let kernel = match &lock.kernel {
+        LockedKernel::Distro(kernel) | LockedKernel::Debian(kernel) => Some(&kernel.busybox),
+        LockedKernel::Smolvm(_) | LockedKernel::Url(_) | LockedKernel::Path(_) => None,
+    };
+    let of = |package: &LockedPackage| Arch::ALL.into_iter().find(|arch| arch.as_str() == package.arch);
+    kernel.into_iter().chain(&lock.packages).find_map(of)
+}
+
+/// Text that stands four columns further right.
+struct Indented<'a>(&'a mut String);
+
+impl fmt::Write for Indented<'_> {
+    fn write_str(&mut self, part: &str) -> fmt::Result {
+        for line in part.split_inclusive('\n') {
+            if self.0.ends_with('\n') {
+                self.0.push_str("    ");
+            }
+            self.0.push_str(line);
+        }
+        Ok(())
+    }
+}
+
+fn write_lock(text: &mut impl fmt::Write, lock: &Lock) -> fmt::Result {
+    writeln!(text, "digest: {}\nquestion: {}\nepoch: {}", json(&lock.digest()), json(&lock.question), lock.epoch)?;
+    writeln!(text, "indexes:{}", if lock.indexes.is_empty() { " []" } else { "" })?;
+    for index in &lock.indexes {
+        let LockedIndex { archive, suite, date, sha256 } = index;
+        let (archive, suite, sha256) = (json(archive), json(suite), json(sha256));
+        writeln!(text, "  - {{archive: {archive}, suite: {suite}, date: {date}, sha256: {sha256}}}")?;
+    }
+    writeln!(text, "packages:{}", if lock.packages.is_empty() { " []" } else { "" })?;
+    for package in &lock.packages {
+        writeln!(text, "  - {}", line(package))?;
+    }
+    writeln!(text, "kernel:\n  from: {}", json(&lock.kernel.source()))?;
+    match &lock.kernel {
+        LockedKernel::Distro(kernel) | LockedKernel::Debian(kernel) => packaged(text, kernel)?,
+        LockedKernel::Smolvm(KernelFile { sha256 })
+        | LockedKernel::Url(KernelFile { sha256 })
+        | LockedKernel::Path(KernelFile { sha256 }) => writeln!(text, "  sha256: {}", json(sha256))?,
+    }
+    match &lock.base_image {
+        Some(image) => writeln!(text, "base_image: {}", json(image)),
+        None => Ok(()),
+    }
+}
+
+fn packaged(text: &mut impl fmt::Write, kernel: &PackagedKernel) -> fmt::Result {
+    writeln!(text, "  modules: {}", json(&kernel.modules))?;
+    writeln!(text, "  packages:{}", if kernel.packages.is_empty() { " []" } else { "" })?;
+    for package in &kernel.packages {
+        writeln!(text, "    - {}", line(package))?;
+    }
+    writeln!(text, "  busybox: {}", line(&kernel.busybox))
 }
 
 fn line(package: &LockedPackage) -> String {
@@ -138,68 +235,6 @@ fn json(value: &impl Serialize) -> String {
     serde_json::to_string(value).unwrap_or_default()
 }
 
-/// What the types cannot say. A lock comes with a pull request: it is not trusted to name only files of its archive.
-fn check(lock: &Lock) -> Result<(), (String, String)> {
-    hex_digest("question", &lock.question)?;
-    likely_time("epoch", lock.epoch)?;
-    for index in &lock.indexes {
-        likely_time("date", index.date)?;
-        hex_digest(&format!("the index of {}", index.suite), &index.sha256)?;
-    }
-    let mut seen = BTreeSet::new();
-    for package in &lock.packages {
-        sound(package)?;
-        if !seen.insert((&package.name, &package.arch)) {
-            return Err((format!("`{}` is listed twice", package.name), package.path.clone()));
-        }
-    }
-    match &lock.kernel {
-        LockedKernel::Distro(kernel) | LockedKernel::Debian(kernel) => {
-            kernel.packages.iter().chain([&kernel.busybox]).try_for_each(sound)?;
-        }
-        LockedKernel::Smolvm(file) | LockedKernel::Url(file) | LockedKernel::Path(file) => {
-            hex_digest("the kernel", &file.sha256)?;
-        }
-    }
-    match &lock.base_image {
-        Some(image) => {
-            let digits = image.digest.strip_prefix("sha256:").unwrap_or_default();
-            hex_digest(&format!("`{}`", image.reference), digits)
-        }
-        None => Ok(()),
-    }
-}
-
-fn sound(package: &LockedPackage) -> Result<(), (String, String)> {
-    hex_digest(&format!("`{}`", package.name), &package.sha256)?;
-    let word = |text: &str| !text.is_empty() && text.chars().all(|c| c.is_ascii_graphic() && c != '/');
-    for (what, text) in
-        [("name", &package.name), ("version", &package.version), ("arch", &package.arch), ("archive", &package.archive)]
-    {
-        if !word(text) || text == ".." || text == "." {
-            return Err((format!("a package has the {what} {text:?}"), text.clone()));
-        }
-    }
-    let path = &package.path;
-    let inside = path.split('/').all(|part| !matches!(part, "" | "." | ".."))
-        && path.chars().all(|c| c.is_ascii_graphic() && !matches!(c, '\\' | '?' | '#'))
-        && !path.contains("://");
-    if !inside {
-        return Err((format!("the path of `{}` leads out of its archive", package.name), path.clone()));
-    }
-    Ok(())
-}
-
-fn likely_time(key: &str, seconds: i64) -> Result<(), (String, String)> {
-    let message = || format!("its {key} {seconds}, in seconds since 1970, is not before the year 2100");
-    if TIMES.contains(&seconds) { Ok(()) } else { Err((message(), format!("{key}: {seconds}"))) }
-}
-
-fn hex_digest(of: &str, text: &str) -> Result<(), (String, String)> {
-    let hex = text.len() == 64 && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
-    if hex { Ok(()) } else { Err((format!("the digest of {of} is not 64 characters of 0-9 and a-f"), text.to_owned())) }
-}
-
 /// The first line that git left behind when two branches changed the file.
 fn conflict_marker(text: &str) -> Option<Range<usize>> {
     let mut start = 0;
@@ -215,103 +250,21 @@ fn conflict_marker(text: &str) -> Option<Range<usize>> {
 }
 
 fn version_line(text: &str) -> Option<(u32, Range<usize>)> {
-    let (version, span) = line_of(text, "version:")?;
+    let (version, span) = line_of(text, 0, "version:")?;
     Some((version.parse().ok()?, span))
 }
 
-/// The first line that begins with a key: what follows it, and where the line stands.
-fn line_of<'a>(text: &'a str, key: &str) -> Option<(&'a str, Range<usize>)> {
-    let mut start = 0;
-    for line in text.split_inclusive('\n') {
-        if let Some(value) = line.strip_prefix(key) {
-            return Some((value.trim(), start..start + line.trim_end().len()));
+/// The first line behind `from` that begins with a key, however far right: what follows it, and where the line stands. A key that
+/// begins with white space begins its line.
+fn line_of<'a>(text: &'a str, from: usize, key: &str) -> Option<(&'a str, Range<usize>)> {
+    let mut start = from;
+    for line in text.get(from..)?.split_inclusive('\n') {
+        let found = if key.starts_with(' ') { line } else { line.trim_start_matches(' ') };
+        if let Some(value) = found.strip_prefix(key) {
+            let key_start = start + line.len() - found.len();
+            return Some((value.trim(), key_start..start + line.trim_end().len()));
         }
         start += line.len();
     }
     None
-}
-
-#[derive(Debug, Clone, PartialEq, Eq)]
-enum Problem {
-    Conflict,
-    Version(u32),
-    NoLock,
-    Shape(String),
-    Changed,
-}
-
-/// Why a lock file cannot be used.
-#[derive(Debug, Clone, thiserror::Error)]
-#[error("{}", self.message())]
-pub struct LockError {
-    problem: Problem,
-    source_code: NamedSource<String>,
-    span: SourceSpan,
-}
-
-impl LockError {
-    fn new(name: &str, text: &str, span: Range<usize>, problem: Problem) -> Self {
-        let end = span.end.min(text.len());
-        let span = span.start.min(end)..end;
-        Self { problem, source_code: NamedSource::new(name, text.to_owned()), span: span.into() }
-    }
-
-    fn message(&self) -> String {
-        match &self.problem {
-            Problem::Conflict => "the lock file holds merge conflict markers".to_owned(),
-            Problem::Version(version) => {
-                format!("the lock file has version {version}, and this smolvm reads version {}", Lock::VERSION)
-            }
-            Problem::NoLock => "this is no lock file: it does not say which version it has".to_owned(),
-            Problem::Shape(message) => format!("the lock file is damaged: {message}"),
-            Problem::Changed => {
-                "the lock file is not as smolvm wrote it: it was changed by hand, by a merge or by another program"
-                    .to_owned()
-            }
-        }
-    }
-}
-
-impl Diagnostic for LockError {
-    fn code<'a>(&'a self) -> Option<Box<dyn std::fmt::Display + 'a>> {
-        Some(Box::new(match self.problem {
-            Problem::Conflict => "smolvm::lock::conflict",
-            Problem::Version(_) => "smolvm::lock::version",
-            Problem::NoLock | Problem::Shape(_) => "smolvm::lock::damaged",
-            Problem::Changed => "smolvm::lock::changed",
-        }))
-    }
-
-    fn help<'a>(&'a self) -> Option<Box<dyn std::fmt::Display + 'a>> {
-        Some(Box::new(match self.problem {
-            Problem::Conflict => {
-                "a lock is made, not merged: delete it, settle the Smolfile, run `smolvm build` and commit the new lock"
-            }
-            Problem::Version(version) if version < Lock::VERSION => {
-                "an older smolvm wrote it: delete it and run `smolvm build`, which resolves the packages anew"
-            }
-            Problem::Version(_) => {
-                "use the smolvm that wrote it, or delete it and run `smolvm build` to make a new one"
-            }
-            Problem::Changed => {
-                "a lock is made, not edited or merged: take one back from version control as a whole, or delete it, settle \
-                 the Smolfile and run `smolvm build`, which resolves the packages anew"
-            }
-            Problem::NoLock | Problem::Shape(_) => {
-                "take it back from version control, or delete it and run `smolvm build` to make a new one"
-            }
-        }))
-    }
-
-    fn source_code(&self) -> Option<&dyn miette::SourceCode> {
-        Some(&self.source_code)
-    }
-
-    fn labels(&self) -> Option<Box<dyn Iterator<Item = miette::LabeledSpan> + '_>> {
-        let label = match self.problem {
-            Problem::Changed => "this digest belongs to another content",
-            _ => "here",
-        };
-        Some(Box::new(std::iter::once(miette::LabeledSpan::new_primary_with_span(Some(label.to_owned()), self.span))))
-    }
 }

@@ -1,21 +1,22 @@
 //! The JSON schema that is committed, printed and checked against.
 
 use serde_json::Value;
-use smolvm_manifest::{schema, schema_text};
+use smolvm_manifest::{lock_schema, lock_schema_text, schema, schema_text};
 
 #[test]
-fn the_committed_schema_is_the_generated_one() {
-    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../schemas/smolfile.schema.json");
-    let committed = std::fs::read_to_string(path).unwrap_or_default();
-    assert!(
-        committed == schema_text(),
-        "schemas/smolfile.schema.json is out of date; refresh it with: cargo xtask schema"
-    );
+fn the_committed_schemas_are_the_generated_ones() {
+    for (name, text) in [("smolfile.schema.json", schema_text()), ("smolfile-lock.schema.json", lock_schema_text())] {
+        let path = format!("{}/../../schemas/{name}", env!("CARGO_MANIFEST_DIR"));
+        let committed = std::fs::read_to_string(path).unwrap_or_default();
+        assert!(committed == text, "schemas/{name} is out of date; refresh it with: cargo xtask schema");
+    }
 }
 
 #[test]
-fn it_is_a_valid_schema() {
-    jsonschema::meta::validate(&schema()).expect("valid by its own draft");
+fn they_are_valid_schemas() {
+    for schema in [schema(), lock_schema()] {
+        jsonschema::meta::validate(&schema).expect("valid by its own draft");
+    }
 }
 
 /// Calls `look` for every schema in the schema, with its place.
@@ -52,6 +53,23 @@ fn editors_have_something_to_say() {
             assert!(schema["patternErrorMessage"].is_string(), "{place} says nothing about its pattern");
             let pattern = schema["pattern"].as_str().unwrap_or_default();
             assert!(pattern.starts_with('^') && pattern.ends_with('$'), "{place}: {pattern} matches parts");
+        }
+    });
+}
+
+/// The same of the lock, which nobody edits: descriptions, and every map closed but the one of variables.
+#[test]
+fn the_schema_of_the_lock_explains_itself() {
+    assert!(!lock_schema_text().contains("$ref"));
+    each(&lock_schema(), "", &mut |place, schema| {
+        if !schema["properties"].is_object() || place.rsplit('.').next() == Some("env") {
+            return;
+        }
+        assert_eq!(schema["additionalProperties"], Value::Bool(false), "{place} takes any key");
+        for (key, property) in schema["properties"].as_object().into_iter().flatten() {
+            let by_architecture = place.rsplit('.').next() == Some("architectures");
+            let tells_apart = key == "from";
+            assert!(property["description"].is_string() || by_architecture || tells_apart, "{place}.{key}: {property}");
         }
     });
 }

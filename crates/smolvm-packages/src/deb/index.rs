@@ -2,11 +2,14 @@
 //!
 //! Bookworm's is 50 MB of text, of which a third is kept, in one piece; a package is a row of places in it.
 
+use std::collections::HashMap;
+use std::fmt::Write as _;
 use std::io::{self, Read};
 
 use miette::Diagnostic;
-use smolvm_manifest::Arch;
+use smolvm_manifest::{Arch, LockedPackage};
 
+use super::control::Control;
 use super::in_release::Compression;
 
 /// The packages of one index.
@@ -101,7 +104,50 @@ pub fn read_index(
     })
 }
 
+/// Those of `packages` that no index has any more, with that version and content.
+pub fn missing<'i, 'p>(
+    indexes: impl IntoIterator<Item = &'i PackageIndex>,
+    packages: impl IntoIterator<Item = &'p LockedPackage>,
+) -> Vec<&'p LockedPackage> {
+    let by_version = packages.into_iter().map(|package| ((&*package.name, &*package.version), package));
+    let mut missing: HashMap<(&str, &str), &LockedPackage> = by_version.collect();
+    for index in indexes {
+        for record in &index.records {
+            let key = (record.name.of(&index.text), record.version.of(&index.text));
+            let is_same = |package: &&LockedPackage| package.sha256 == hex::encode(record.sha256);
+            if missing.get(&key).is_some_and(is_same) {
+                missing.remove(&key);
+            }
+        }
+    }
+    let mut missing: Vec<_> = missing.into_values().collect();
+    missing.sort_by(|a, b| a.name.cmp(&b.name));
+    missing
+}
+
 impl PackageIndex {
+    /// An index of packages by what their own files say, as it was when their archive still had them.
+    pub fn of_files(archive: &str, files: &[(LockedPackage, Control)], arch: Arch) -> Self {
+        let mut parser = Parser::new(arch);
+        for (package, control) in files {
+            let mut stanza = String::new();
+            for (field, value) in control.paragraph().fields() {
+                if Field::named(field.as_bytes()).is_none_or(|field| !field.is_of_archive()) {
+                    let _ = writeln!(stanza, "{field}: {value}");
+                }
+            }
+            let LockedPackage { path, size, sha256, .. } = package;
+            let _ = writeln!(stanza, "Filename: {path}\nSize: {size}\nSHA256: {sha256}");
+            parser.stanza(stanza.as_bytes());
+        }
+        Self {
+            archive: archive.to_owned(),
+            suite: "Smolfile.lock".to_owned(),
+            text: parser.text,
+            records: parser.records,
+        }
+    }
+
     /// How many packages it has.
     pub fn len(&self) -> usize {
         self.records.len()
@@ -262,6 +308,11 @@ enum Field {
 
 impl Field {
     const COUNT: usize = Self::MultiArch as usize + 1;
+
+    /// Whether the archive says it, not the package.
+    const fn is_of_archive(self) -> bool {
+        matches!(self, Self::Filename | Self::Size | Self::Sha256)
+    }
 
     fn named(name: &[u8]) -> Option<Self> {
         Some(match name {

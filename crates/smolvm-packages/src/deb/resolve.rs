@@ -7,6 +7,7 @@ mod complete;
 mod explain;
 mod greedy;
 mod problem;
+mod refresh;
 #[cfg(test)]
 pub(crate) mod tests;
 
@@ -19,6 +20,7 @@ use super::universe::{NameId, PackageId, Universe};
 use super::version::matches_pattern;
 use greedy::Greedy;
 pub use problem::{Problem, Unsatisfiable};
+pub use refresh::refresh;
 
 /// What is asked for.
 #[derive(Debug, Clone, Copy)]
@@ -44,29 +46,36 @@ pub struct Chosen {
 ///
 /// The base layer is what the base system needs by itself, whatever else is asked for, unless a request rules a part of it out.
 pub fn resolve(universe: &Universe, request: &Request<'_>) -> Result<Vec<Chosen>, Unsatisfiable> {
-    let (policy, roots) = problem::find_roots(universe, request)?;
+    let (policy, roots) = problem::find_roots(universe, request, &HashMap::new())?;
+    choose(&policy, &roots).ok_or_else(|| {
+        let (base, user): (Vec<Root>, Vec<Root>) = roots.iter().partition(|root| root.origin == Origin::Base);
+        explain::explain(&policy, &base, &user)
+    })
+}
+
+/// A choice for these roots, if there is one.
+fn choose(policy: &Policy<'_>, roots: &[Root]) -> Option<Vec<Chosen>> {
+    let universe = policy.universe;
     let base: Vec<Root> = roots.iter().filter(|root| root.origin == Origin::Base).copied().collect();
     let user: Vec<Root> = roots.iter().filter(|root| root.origin != Origin::Base).copied().collect();
 
-    let mut greedy = Greedy::new(&policy);
+    let mut greedy = Greedy::new(policy);
     let base_alone: HashSet<PackageId> = if greedy.add(&base) {
         greedy.chosen().collect()
     } else {
-        let alone = complete::solve(&policy, &base, &HashSet::new());
-        let alone = alone.ok_or_else(|| explain::explain(&policy, &base, &[]))?;
-        greedy = Greedy::new(&policy);
+        let alone = complete::solve(policy, &base, &HashSet::new())?;
+        greedy = Greedy::new(policy);
         greedy.assume(&closure(universe, &alone, &base));
         closure(universe, &alone, &base)
     };
     if greedy.add(&user) {
         let chosen: HashSet<PackageId> = greedy.chosen().collect();
-        return Ok(layered(universe, &chosen, |id| base_alone.contains(&id)));
+        return Some(layered(universe, &chosen, |id| base_alone.contains(&id)));
     }
-    let solution =
-        complete::solve(&policy, &roots, &base_alone).ok_or_else(|| explain::explain(&policy, &base, &user))?;
-    let chosen = closure(universe, &solution, &roots);
+    let solution = complete::solve(policy, roots, &base_alone)?;
+    let chosen = closure(universe, &solution, roots);
     let base_layer = if base_alone.is_subset(&chosen) { base_alone } else { closure(universe, &chosen, &base) };
-    Ok(layered(universe, &chosen, |id| base_layer.contains(&id)))
+    Some(layered(universe, &chosen, |id| base_layer.contains(&id)))
 }
 
 /// A chosen package as the lock names it.
@@ -97,6 +106,10 @@ pub(crate) enum Origin {
 struct Policy<'u> {
     universe: &'u Universe,
     pins: HashMap<NameId, PackageId>,
+    /// What an earlier choice had: taken before others that would do as well.
+    earlier: HashSet<NameId>,
+    /// Whether what is asked for may be of any version, where the newest cannot be.
+    any_version: bool,
 }
 
 impl Policy<'_> {

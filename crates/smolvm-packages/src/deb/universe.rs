@@ -89,6 +89,15 @@ impl Universe {
         self.versions(self.find(name)?).first().copied()
     }
 
+    /// The very package that a lock names.
+    pub fn locked(&self, package: &LockedPackage) -> Option<PackageId> {
+        let versions = self.versions(self.find(&package.name)?);
+        versions.iter().copied().find(|id| {
+            let found = self.package(*id);
+            found.version() == package.version && hex::encode(found.sha256()) == package.sha256
+        })
+    }
+
     pub(crate) fn find(&self, name: &str) -> Option<NameId> {
         self.by_name.get(name).copied()
     }

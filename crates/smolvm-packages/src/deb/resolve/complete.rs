@@ -18,7 +18,9 @@ use crate::deb::universe::{NameId, PackageId};
 pub(super) fn solve(policy: &Policy<'_>, roots: &[Root], preferred: &HashSet<PackageId>) -> Option<HashSet<PackageId>> {
     let world = World { policy, preferred, sets: RefCell::default() };
     let requirements = roots.iter().map(|root| {
-        let set = world.set(policy.universe.name_of(root.package), vec![root.package]);
+        let name = policy.universe.name_of(root.package);
+        let packages = if policy.any_version { policy.allowed(name).to_vec() } else { vec![root.package] };
+        let set = world.set(name, packages);
         Requirement::Single(set).into()
     });
     let problem = Problem::new().requirements(requirements.collect());
@@ -72,6 +74,7 @@ impl World<'_, '_> {
                 }
             }
         }
+        by_name.sort_by_key(|(name, _)| !self.policy.earlier.contains(name));
         let sets: Vec<VersionSetId> = by_name.into_iter().map(|(name, packages)| self.set(name, packages)).collect();
         match sets[..] {
             [] => None,

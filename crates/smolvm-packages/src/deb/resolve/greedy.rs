@@ -145,9 +145,10 @@ impl<'p, 'u> Greedy<'p, 'u> {
         installed
     }
 
-    /// The packages that fulfil one of a group's alternatives, in the order in which to try them: what is newest of each name,
-    /// then what is older.
+    /// The packages that fulfil one of a group's alternatives, in the order in which to try them: what an earlier choice had, what is
+    /// newest of each name, then what is older.
     fn options(&self, group: &[Dependency<'u>]) -> Vec<PackageId> {
+        let mut earlier = Vec::new();
         let mut newest = Vec::new();
         let mut older = Vec::new();
         for dependency in group {
@@ -160,14 +161,19 @@ impl<'p, 'u> Greedy<'p, 'u> {
                     continue;
                 }
                 let is_newest = self.policy.candidate(self.universe.name_of(id)) == Some(id);
-                let options = if is_newest { &mut newest } else { &mut older };
+                let options = match (is_newest, self.policy.earlier.contains(&self.universe.name_of(id))) {
+                    (true, true) => &mut earlier,
+                    (true, false) => &mut newest,
+                    (false, _) => &mut older,
+                };
                 if !options.contains(&id) {
                     options.push(id);
                 }
             }
         }
-        newest.append(&mut older);
-        newest
+        earlier.append(&mut newest);
+        earlier.append(&mut older);
+        earlier
     }
 
     /// apt's order among the providers of a name. Where it has no reason either, it takes the one that it heard of last.

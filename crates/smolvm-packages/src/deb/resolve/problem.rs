@@ -1,6 +1,6 @@
 //! What is wrong with a request, in words.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fmt::{self, Write as _};
 
 use miette::Diagnostic;
@@ -33,11 +33,14 @@ pub struct Problem {
 }
 
 /// The packages that are asked for by name, and the versions that the request fixes; or everything that is wrong with it.
+///
+/// `pins` are versions that are fixed beside those, unless the request rules them out.
 pub(super) fn find_roots<'u>(
     universe: &'u Universe,
     request: &Request<'_>,
+    pins: &HashMap<NameId, PackageId>,
 ) -> Result<(Policy<'u>, Vec<Root>), Unsatisfiable> {
-    let mut policy = Policy { universe, pins: HashMap::new() };
+    let mut policy = Policy { universe, pins: HashMap::new(), earlier: HashSet::new(), any_version: false };
     let mut problems = Vec::new();
     let mut pinned_by: HashMap<NameId, usize> = HashMap::new();
     for (index, package) in request.packages.iter().enumerate() {
@@ -45,7 +48,8 @@ pub(super) fn find_roots<'u>(
         let Some(name) = universe.find(&package.name).filter(|name| !universe.versions(*name).is_empty()) else {
             continue;
         };
-        let Some(id) = policy.matching(name, pattern) else {
+        let pinned = pins.get(&name).filter(|id| matches_pattern(pattern, universe.package(**id).version()));
+        let Some(id) = pinned.copied().or_else(|| policy.matching(name, pattern)) else {
             problems.push(no_such_version(universe, index, &package.name, name, pattern));
             continue;
         };
@@ -53,6 +57,9 @@ pub(super) fn find_roots<'u>(
             problems.push(two_versions(universe, [pinned_by[&name], index], [other, id]));
         }
         pinned_by.insert(name, index);
+    }
+    for (name, id) in pins {
+        policy.pins.entry(*name).or_insert(*id);
     }
 
     let mut roots = Vec::new();

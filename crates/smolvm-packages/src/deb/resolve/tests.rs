@@ -240,3 +240,72 @@ fn problems_are_told_in_words() {
       help: the archive is at odds with itself: use another mirror, or tell whoever runs it
     ");
 }
+
+/// What a choice becomes: `old` are the words of the lock, `new` the lines of the archive beside it.
+fn check_refresh(old: &str, new: &str, words: &str, renewed: &str, expected: &str) {
+    let universe = universe(&[("lock", old), ("bookworm", new)]);
+    let earlier: Vec<PackageId> = old
+        .lines()
+        .filter_map(|line| line.split(';').next().unwrap().trim().split_once(' '))
+        .map(|(name, version)| {
+            let versions = universe.versions(universe.find(name).unwrap()).iter().copied();
+            versions.into_iter().find(|id| universe.package(*id).version() == version).unwrap()
+        })
+        .collect();
+    let packages = requests(words);
+    let request = Request { base: false, implied: &[], packages: &packages };
+    let chosen = refresh(&universe, &request, &earlier, &renewed.split(' ').collect()).unwrap();
+    let words: Vec<String> = chosen
+        .iter()
+        .map(|chosen| universe.package(chosen.package))
+        .map(|package| format!("{}={}", package.name(), package.version()))
+        .collect();
+    assert_eq!(words.join(" "), expected, "{renewed}");
+}
+
+#[test]
+fn a_refresh_moves_what_it_must() {
+    let old = "
+        tool 1; Depends: lib (>= 1)
+        lib 1; Depends: deep
+        deep 1
+        other 1; Depends: deep
+        bound 1; Depends: lib (= 1)";
+    let new = "
+        tool 2; Depends: lib (>= 2)
+        lib 2; Depends: deep, extra
+        deep 2
+        extra 1
+        other 2; Depends: deep (>= 2)
+        bound 2; Depends: lib (= 2)";
+    let words = "tool other bound";
+    check_refresh(old, new, words, "other", "bound=1 deep=2 lib=1 other=2 tool=1");
+    check_refresh(old, new, words, "deep", "bound=1 deep=2 lib=1 other=1 tool=1");
+    // What is bound to the old library moves with it.
+    check_refresh(old, new, words, "tool", "bound=2 deep=1 extra=1 lib=2 other=1 tool=2");
+    // It is renewed although an older version would be the lesser change.
+    check_refresh(old, new, words, "lib", "bound=2 deep=1 extra=1 lib=2 other=1 tool=1");
+    check_refresh(old, new, words, "tool other", "bound=2 deep=2 extra=1 lib=2 other=2 tool=2");
+}
+
+#[test]
+fn a_refresh_keeps_alternatives_and_versions_that_were_asked_for() {
+    let old = "
+        tool 1; Depends: one | two
+        two 1
+        mta 1; Depends: mail
+        old-mail 1; Provides: mail
+        fixed 1.1
+        gone 1";
+    let new = "
+        one 1
+        two 2
+        new-mail 1; Provides: mail; Priority: required
+        fixed 1.2
+        fixed 2
+        gone 2";
+    let words = "tool mta fixed=1.*";
+    // What nobody needs any more goes; the version that was asked for stays, and is renewed within what was asked for.
+    check_refresh(old, new, words, "two", "fixed=1.1 mta=1 old-mail=1 tool=1 two=2");
+    check_refresh(old, new, words, "fixed", "fixed=1.2 mta=1 old-mail=1 tool=1 two=1");
+}

@@ -83,4 +83,55 @@ proptest! {
             }
         }
     }
+
+    /// After a refresh everything stands, what was named is as new as it can be, and not one more package could have stayed.
+    #[test]
+    fn a_refresh_changes_no_more_than_it_must(
+        lines in world(), new in world(), asked in proptest::sample::subsequence(&NAMES[..], 1..4), renewed in 0..6_usize
+    ) {
+        let packages = requests(&asked.join(" "));
+        let request = Request { base: false, implied: &[], packages: &packages };
+        // The archive has moved on: its versions are 3 and 4.
+        let new: Vec<String> = new.iter().map(|line| line.replacen(" 1;", " 3;", 1).replacen(" 2;", " 4;", 1)).collect();
+        let before = universe(&[("old", &lines.join("\n"))]);
+        let Ok(old) = resolve(&before, &request) else { return Ok(()) };
+        let earlier: BTreeSet<(&str, &str)> = old.iter().map(|chosen| {
+            let package = before.package(chosen.package);
+            (package.name(), package.version())
+        }).collect();
+        let is_locked = |line: &&String| earlier.iter().any(|(name, version)| line.starts_with(&format!("{name} {version};")));
+        let locked: Vec<&str> = lines.iter().filter(is_locked).map(String::as_str).collect();
+        let after = universe(&[("lock", &locked.join("\n")), ("new", &new.join("\n"))]);
+        let all: Vec<PackageId> = NAMES.iter().filter_map(|name| after.find(name)).flat_map(|name| after.versions(name).to_vec()).collect();
+        let earlier: Vec<PackageId> = all.iter().copied().filter(|id| after.package(*id).suite() == "lock").collect();
+        let Ok(newest) = resolve(&after, &request) else { return Ok(()) };
+        let renewed = NAMES[renewed];
+        let chosen = refresh(&after, &request, &earlier, &[renewed].into()).unwrap();
+        let set: BTreeSet<PackageId> = chosen.iter().map(|chosen| chosen.package).collect();
+        prop_assert!(stands(&after, &set), "{set:?}");
+        let of = |set: &[Chosen], name: &str| {
+            set.iter().map(|chosen| chosen.package).find(|id| after.package(*id).name() == name)
+        };
+        if let (Some(new), Some(now)) = (of(&newest, renewed), of(&chosen, renewed)) {
+            prop_assert_eq!(new, now, "{} is renewed", renewed);
+        }
+        let other = |id: &&PackageId| after.package(**id).name() != renewed;
+        let name = |id: &PackageId| after.package(*id).name();
+        let moved: Vec<PackageId> = earlier.iter().filter(other).copied()
+            .filter(|id| chosen.iter().any(|now| name(&now.package) == name(id) && now.package != *id)).collect();
+        for kept in &moved {
+            // Every set in which this one too is as it was.
+            let pins: Vec<PackageId> = earlier.iter().filter(other).copied()
+                .filter(|id| !moved.contains(id) || id == kept).chain(of(&newest, renewed)).collect();
+            let pinned = |name: &str| pins.iter().copied().find(|id| after.package(*id).name() == name);
+            let possible = (0..1_u32 << all.len()).any(|bits| {
+                let set: BTreeSet<PackageId> =
+                    all.iter().enumerate().filter(|(index, _)| bits >> index & 1 == 1).map(|(_, id)| *id).collect();
+                asked.iter().all(|asked| set.iter().any(|id| name(id) == *asked))
+                    && set.iter().all(|id| pinned(name(id)).is_none_or(|pin| pin == *id))
+                    && stands(&after, &set)
+            });
+            prop_assert!(!possible, "{kept:?} of {chosen:?} could have stayed");
+        }
+    }
 }
