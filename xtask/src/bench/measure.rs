@@ -67,7 +67,7 @@ impl Bench {
         self.quietly(program("sync", &[]))?;
         let mut command = self.command("hyperfine");
         let warmup = if contender.runs > 1 { "2" } else { "0" };
-        command.args(["--shell=none", "--style=basic", "--show-output", "--warmup", warmup]);
+        command.args(["--shell=none", "--show-output", "--warmup", warmup]);
         command.args(["--runs", &contender.runs.to_string(), "--export-json"]).arg(&export).arg(line(&contender.words));
         self.quietly(command)?;
         seconds(&fs_err::read_to_string(&export)?)
