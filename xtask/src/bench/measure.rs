@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use super::figures::median;
+use super::peers::reason;
 use crate::process::program;
 use crate::{Result, say};
 
@@ -27,21 +28,36 @@ pub(super) struct Bench {
 }
 
 impl Bench {
-    /// The seconds of each contender in each round; they take turns.
-    pub(super) fn in_turn(&self, contenders: &[Contender<'_>]) -> Result<Vec<Vec<f64>>> {
-        let mut seconds = vec![Vec::new(); contenders.len()];
+    /// The seconds of each contender in each round; they take turns. The first one is ours and must not fail; another that fails is
+    /// left out from then on, and the reason stands in its place.
+    pub(super) fn in_turn(&self, contenders: &[Contender<'_>]) -> Result<Vec<Result<Vec<f64>, String>>> {
+        let mut outcomes = vec![Ok(Vec::new()); contenders.len()];
         for round in 1..=self.rounds {
-            for (contender, seconds) in contenders.iter().zip(&mut seconds) {
-                (contender.prepare)()?;
-                let took = self.time(contender)?;
-                say(&format!("   round {round}: {} {took:.3} s", contender.name));
-                seconds.push(took);
-                if let Some(image) = &contender.image {
-                    self.quietly(program("e2fsck", &["-fn", &image.display().to_string()]))?;
+            for (number, (contender, outcome)) in contenders.iter().zip(&mut outcomes).enumerate() {
+                let Ok(seconds) = outcome else { continue };
+                match self.turn(contender) {
+                    Ok(took) => {
+                        say(&format!("   round {round}: {} {took:.3} s", contender.name));
+                        seconds.push(took);
+                    }
+                    Err(error) if number == 0 => return Err(error),
+                    Err(error) => {
+                        say(&format!("   round {round}: {} failed: {error}", contender.name));
+                        *outcome = reason(Err(error));
+                    }
                 }
             }
         }
-        Ok(seconds)
+        Ok(outcomes)
+    }
+
+    fn turn(&self, contender: &Contender<'_>) -> Result<f64> {
+        (contender.prepare)()?;
+        let took = self.time(contender)?;
+        if let Some(image) = &contender.image {
+            self.quietly(program("e2fsck", &["-fn", &image.display().to_string()]))?;
+        }
+        Ok(took)
     }
 
     /// The peak memory of a command in each round, in MB.

@@ -194,7 +194,9 @@ impl Peers {
         let sources = self.folder.join("sources.list").display().to_string();
         let log = self.folder.join("log");
         quietly(program("mmdebstrap", &["--quiet", "--variant=minbase", "bookworm", &tar, &sources]), &log)?;
-        quietly(program("docker", &["--host", &address, "import", &tar, BASE_IMAGE]), &log)?;
+        // As Debian's own image has it; `docker create` asks for one.
+        let change = ["--change", "CMD [\"bash\"]"];
+        quietly(program("docker", &["--host", &address, "import", change[0], change[1], &tar, BASE_IMAGE]), &log)?;
         fs_err::remove_file(&tar)?;
         fs_err::write(self.folder.join("build.py"), BUILD)?;
         executable(&self.folder.join("docker-client/docker"), DOCKER.as_bytes())?;
@@ -348,7 +350,7 @@ fn archive_of(targets: &str) -> Option<Archive> {
 }
 
 /// The result with its error as one line that a page can hold.
-fn reason<T>(result: Result<T>) -> Result<T, String> {
+pub(super) fn reason<T>(result: Result<T>) -> Result<T, String> {
     result.map_err(|error| without_addresses(&error.to_string()).replace('\n', " / ").replace('|', "/"))
 }
 

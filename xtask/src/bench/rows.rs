@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use super::measure::{Bench, Contender};
 use super::page::{Beside, Line, Target, Unit};
-use super::peers::{BUILDER, BUILDER_AGAIN, CLI, MMDEBSTRAP, Peers, RDEBOOTSTRAP, remove};
+use super::peers::{BUILDER, BUILDER_AGAIN, CLI, MMDEBSTRAP, Peers, RDEBOOTSTRAP, reason, remove};
 use super::workload::Smolfile;
 use crate::Result;
 use crate::process::program;
@@ -47,6 +47,9 @@ pub(super) struct Rows<'a> {
     /// Counts values, so that each is one that no build has seen.
     pub(super) counter: Cell<u32>,
 }
+
+/// What a contender took in each round, or why it was left out.
+type Outcome = Result<Vec<f64>, String>;
 
 /// What lies there before a build.
 #[derive(Debug, Clone, Copy)]
@@ -109,7 +112,7 @@ impl Rows<'_> {
             Err(reason) => skipped(name, reason),
         };
         let builder = peers.builder.as_ref().map(|_| ()).map_err(Clone::clone);
-        let ours = &seconds[0];
+        let ours = &seconds[0].clone()?;
         let work = "W1 cold, empty caches";
         Ok(vec![
             line(work, ours, beside(RDEBOOTSTRAP, peers.rdebootstrap.clone()), Target::Part(0.5)),
@@ -122,16 +125,17 @@ impl Rows<'_> {
         let first = self.from(Kept::Nothing);
         self.once(&first)?;
         let mut contenders = vec![self.from(Kept::Downloads)];
-        if self.peers.rdebootstrap.is_ok() {
-            self.once(&self.peers.by_rdebootstrap(self.bench, false))?;
+        let ready = self.peers.rdebootstrap.clone();
+        let ready = ready.and_then(|()| reason(self.once(&self.peers.by_rdebootstrap(self.bench, false))));
+        if ready.is_ok() {
             contenders.push(self.peers.by_rdebootstrap(self.bench, true));
         }
         let seconds = self.bench.in_turn(&contenders)?;
-        let beside = match self.peers.rdebootstrap.clone() {
+        let beside = match ready {
             Ok(()) => measured(&contenders, &seconds, RDEBOOTSTRAP),
             Err(reason) => skipped(RDEBOOTSTRAP, reason),
         };
-        Ok(vec![line("W1, downloads cached, no layers", &seconds[0], beside, Target::Part(0.45))])
+        Ok(vec![line("W1, downloads cached, no layers", &seconds[0].clone()?, beside, Target::Part(0.45))])
     }
 
     fn nothing(&self) -> Result<Vec<Line>> {
@@ -153,10 +157,8 @@ impl Rows<'_> {
             Err(reason) => skipped(CLI, reason),
         };
         let work = "nothing changed";
-        Ok(vec![
-            line(work, &seconds[0], Beside::Nothing, Target::AtMost(0.01)),
-            line(work, &seconds[0], beside, Target::Part(0.01)),
-        ])
+        let ours = &seconds[0].clone()?;
+        Ok(vec![line(work, ours, Beside::Nothing, Target::AtMost(0.01)), line(work, ours, beside, Target::Part(0.01))])
     }
 
     /// W1 is there; then something in its Smolfile, or beside it, becomes what it never was.
@@ -187,10 +189,8 @@ impl Rows<'_> {
             Ok(_) => measured(&contenders, &seconds, BUILDER_AGAIN),
             Err(reason) => skipped(BUILDER_AGAIN, reason.clone()),
         };
-        Ok(vec![
-            line(work, &seconds[0], Beside::Nothing, Target::AtMost(0.5)),
-            line(work, &seconds[0], beside, Target::Part(0.05)),
-        ])
+        let ours = &seconds[0].clone()?;
+        Ok(vec![line(work, ours, Beside::Nothing, Target::AtMost(0.5)), line(work, ours, beside, Target::Part(0.05))])
     }
 
     /// W1 cold, then W1 and a package more on what that left; the package is not downloaded yet.
@@ -205,11 +205,12 @@ impl Rows<'_> {
         let contenders = [cold, more];
         let seconds = self.bench.in_turn(&contenders)?;
         let beside = measured(&contenders, &seconds, "smolvm, W1 cold");
+        let ours = &seconds[1].clone()?;
         let mut lines = Vec::new();
         if matches!(absolute, Target::AtMost(_)) {
-            lines.push(line(work, &seconds[1], Beside::Nothing, absolute));
+            lines.push(line(work, ours, Beside::Nothing, absolute));
         }
-        lines.push(line(work, &seconds[1], beside, part));
+        lines.push(line(work, ours, beside, part));
         Ok(lines)
     }
 
@@ -235,7 +236,8 @@ impl Rows<'_> {
         let contenders =
             [contender("smolvm, one Smolfile", &files[..1]), contender("smolvm, twenty Smolfiles", &files)];
         let seconds = self.bench.in_turn(&contenders)?;
-        let each = seconds[0].iter().zip(&seconds[1]).map(|(one, all)| (all - one) / f64::from(MANY - 1));
+        let (one, all) = (seconds[0].clone()?, seconds[1].clone()?);
+        let each = one.iter().zip(&all).map(|(one, all)| (all - one) / f64::from(MANY - 1));
         let each: Vec<f64> = each.collect();
         let beside = measured(&contenders, &seconds, "smolvm, one Smolfile");
         Ok(vec![
@@ -245,7 +247,7 @@ impl Rows<'_> {
                 Beside::Nothing,
                 Target::AtMost(0.5),
             ),
-            line("the same: all of them", &seconds[1], beside, Target::None),
+            line("the same: all of them", &all, beside, Target::None),
         ])
     }
 
@@ -335,9 +337,13 @@ fn line(work: &str, ours: &[f64], beside: Beside, target: Target) -> Line {
     Line { work: work.to_owned(), unit: Unit::Seconds, ours: ours.to_vec(), beside, target }
 }
 
-fn measured(contenders: &[Contender<'_>], seconds: &[Vec<f64>], name: &str) -> Beside {
-    let found = contenders.iter().zip(seconds).find(|(contender, _)| contender.name == name);
-    found.map_or(Beside::Nothing, |(_, values)| Beside::Measured { name: name.to_owned(), values: values.clone() })
+/// What a contender other than ours took, or why it was left out.
+fn measured(contenders: &[Contender<'_>], outcomes: &[Outcome], name: &str) -> Beside {
+    let found = contenders.iter().zip(outcomes).find(|(contender, _)| contender.name == name);
+    found.map_or(Beside::Nothing, |(_, outcome)| match outcome {
+        Ok(values) => Beside::Measured { name: name.to_owned(), values: values.clone() },
+        Err(reason) => skipped(name, reason.clone()),
+    })
 }
 
 fn skipped(name: &str, reason: String) -> Beside {
