@@ -31,10 +31,10 @@ const TOOLS: [Tool; 10] = [
     Tool { program: "busybox", package: "busybox-static", purpose: "stands in for SmolVM's guest agent" },
 ];
 
-/// The Docker image that SmolVM's ImageBuilder begins with.
+/// The Docker image that SmolVM's `ImageBuilder` begins with.
 const BASE_IMAGE: &str = "smolvm-bench-bookworm";
 
-/// SmolVM's ImageBuilder as its documentation calls it, but for what it would fetch from addresses that not every machine reaches:
+/// SmolVM's `ImageBuilder` as its documentation calls it, but for what it would fetch from addresses that not every machine reaches:
 /// local files stand in for kernel and guest agent, which costs it less. Its helper for mounting is taken from where the package
 /// has it instead of from where its set-up installs it.
 const BUILD: &str = r#"import sys
@@ -181,7 +181,7 @@ impl Peers {
         quietly(program(&venv.join("bin/pip").display().to_string(), &["install", "--quiet", &package]), &log)
     }
 
-    /// A daemon with the base image in it, and all that the ImageBuilder is told beside.
+    /// A daemon with the base image in it, and all that the `ImageBuilder` is told beside.
     fn start_docker(&self, bench: &mut Bench) -> Result<Daemon> {
         self.check_mmdebstrap()?;
         if !exists("docker") || !exists("busybox") {
@@ -210,7 +210,7 @@ impl Peers {
         Ok(daemon)
     }
 
-    /// The script that mounts images for the ImageBuilder, as its package brings it.
+    /// The script that mounts images for the `ImageBuilder`, as its package brings it.
     fn loopfs(&self) -> Result<PathBuf> {
         for entry in fs_err::read_dir(self.folder.join("smolvm/lib"))? {
             let file = entry?.path().join("site-packages/smolvm/_setup_assets/internal/image-build-loopfs.sh");
@@ -275,7 +275,7 @@ mke2fs -q -t ext4 -d tree rootfs.ext4 "$size""#;
         Contender { name: MMDEBSTRAP, words, prepare: Box::new(prepare), image: Some(image), runs: 1 }
     }
 
-    /// W1 by SmolVM's ImageBuilder: from nothing but the base image, or again with another size.
+    /// W1 by SmolVM's `ImageBuilder`: from nothing but the base image, or again with another size.
     pub(super) fn by_builder<'a>(&'a self, bench: &'a Bench, again: bool) -> Contender<'a> {
         let work = bench.folder.join("builder");
         let path = |name: &str| self.folder.join(name).display().to_string();

@@ -35,7 +35,10 @@ impl Smolfile {
     fn text(&self, name: &str) -> String {
         let packages: Vec<&str> = PACKAGES.into_iter().chain(self.package).collect();
         let value = if self.value.is_empty() { "first" } else { &self.value };
-        let keys = self.key.iter().map(|key| format!("ssh: {{authorized_keys: [\"{key}\"]}}\n")).collect::<String>();
+        let keys = match &self.key {
+            Some(key) => format!("ssh: {{authorized_keys: [\"{key}\"]}}\n"),
+            None => String::new(),
+        };
         format!(
             "name: {name}\nbase: debian:bookworm\narch: amd64\nsize: {MEBIBYTES}MiB\npackages: [{}]\nenv: {{VALUE: \"{value}\"}}\n{keys}files:\n  - {{source: file, target: /etc/file}}\n",
             packages.join(", ")
