@@ -22,7 +22,7 @@ impl Daemon {
     /// Starts one where this can be done: as root, with `dockerd` on the machine. Says so where it cannot.
     pub(crate) fn start(is_root: bool) -> Result<Option<Self>> {
         if !is_root || !exists("dockerd") {
-            say("no Docker daemon can be started (that takes root and `dockerd`): the tests that need one are skipped");
+            say("no Docker daemon can be started (that takes root and `dockerd`): what needs one is skipped");
             return Ok(None);
         }
         // Short: a socket's path has at most 107 bytes.

@@ -1,5 +1,6 @@
 //! `cargo xtask`: what this repository does to itself. `cargo xtask test` is the one command that CI runs.
 
+mod bench;
 mod check;
 mod docker;
 mod process;
@@ -14,9 +15,9 @@ use std::process::ExitCode;
 use clap::Parser;
 
 /// What every step gives back; the text of an error says what to do.
-type Result<T = ()> = std::result::Result<T, Box<dyn Error>>;
+type Result<T = (), E = Box<dyn Error>> = std::result::Result<T, E>;
 
-/// Generated files, checks and the test run of this repository.
+/// Generated files, checks, the test run and the benchmarks of this repository.
 #[derive(Debug, Parser)]
 #[command(name = "cargo xtask", bin_name = "cargo xtask")]
 enum Task {
@@ -26,6 +27,8 @@ enum Task {
     Check,
     /// Write the schemas of Smolfile and lock in schemas/ again
     Schema,
+    /// Measure smolvm beside what people would take instead, and write docs/benchmarks.md
+    Bench(bench::Arguments),
 }
 
 fn main() -> ExitCode {
@@ -33,6 +36,7 @@ fn main() -> ExitCode {
         Task::Test => test::test(),
         Task::Check => check::check(),
         Task::Schema => schema::write(),
+        Task::Bench(arguments) => bench::bench(&arguments),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -4,12 +4,12 @@ use crate::process::{exists, program, run};
 use crate::{Result, say};
 
 /// A program that some tests need.
-struct Tool {
+pub(crate) struct Tool {
     /// Its name, or the whole path of another file that tells whether the package is there.
-    program: &'static str,
+    pub(crate) program: &'static str,
     /// The Debian and Ubuntu package that holds it.
-    package: &'static str,
-    purpose: &'static str,
+    pub(crate) package: &'static str,
+    pub(crate) purpose: &'static str,
 }
 
 #[cfg(target_arch = "aarch64")]
@@ -42,12 +42,17 @@ const TOOLS: [Tool; 14] = [
     },
 ];
 
-/// Installs what is missing where that can be done (as root), and says what is missing where it cannot.
+/// Installs what the tests need, and says what is skipped.
 pub(crate) fn prepare() -> Result {
-    let missing: Vec<&Tool> = TOOLS.iter().filter(|tool| !exists(tool.program)).collect();
     if !is_root() {
         say("not root: tests that need root (to make users, to mount) are skipped");
     }
+    install(&TOOLS, "tests")
+}
+
+/// Installs what is missing where that can be done (as root), and says what is missing, and who is skipped, where it cannot.
+pub(crate) fn install(tools: &[Tool], users: &str) -> Result {
+    let missing: Vec<&Tool> = tools.iter().filter(|tool| !exists(tool.program)).collect();
     if missing.is_empty() {
         return Ok(());
     }
@@ -61,7 +66,7 @@ pub(crate) fn prepare() -> Result {
         return run(apt_get(&words));
     }
     for tool in missing {
-        say(&format!("{} is missing (it {}): the tests that need it are skipped", tool.program, tool.purpose));
+        say(&format!("{} is missing (it {}): the {users} that need it are skipped", tool.program, tool.purpose));
     }
     say(&format!("to run them too: sudo apt-get install {}", packages.join(" ")));
     Ok(())
