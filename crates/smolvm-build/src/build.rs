@@ -12,7 +12,7 @@ use crate::commit::{commit, described};
 use crate::engine::{self, EngineKind, engine_of};
 use crate::error::IoFailure;
 use crate::surroundings::HostSurroundings;
-use crate::{BuildError, BuildOptions, BuiltImage, Event, Events, Stage};
+use crate::{BuildError, BuildOptions, BuiltImage, CacheUse, Event, Events, Stage};
 // The module too: the function of that name is made here.
 use crate::resolve::{self, FoundLock};
 use crate::unsupported::check_supported;
@@ -49,8 +49,8 @@ async fn build_with(
     let inputs = inputs(&locked, engine);
     let key = inputs.key();
     let store = Store::open(&options.image_dir)?;
-    let to_verify = options.verify_hit.then(|| (locked.clone(), inputs.clone()));
-    let (image, reused) = match store.lookup(&key)?.filter(|_| !options.no_cache) {
+    let to_verify = (options.cache == CacheUse::Verify).then(|| (locked.clone(), inputs.clone()));
+    let (image, reused) = match store.lookup(&key)?.filter(|_| options.cache != CacheUse::Refresh) {
         Some(image) => (image, None),
         None => Box::pin(make(engine, locked.clone(), inputs, &store, options, &sources, events)).await?,
     };
@@ -189,10 +189,10 @@ async fn make(
     vendor::check_engine(engine, options)?;
     let key = inputs.key();
     let turn = wait_for_turn(store, &key, events).await?;
-    if let Some(image) = store.lookup(&key)?.filter(|_| !options.no_cache) {
+    if let Some(image) = store.lookup(&key)?.filter(|_| options.cache != CacheUse::Refresh) {
         return Ok((image, None));
     }
-    let layers = Layers::find(store.clone(), inputs, !options.no_cache)?;
+    let layers = Layers::find(store.clone(), inputs, options.cache != CacheUse::Refresh)?;
     let previous = store.find(&locked.manifest.name).ok();
     let explained = explain::of_build(&layers, previous.as_ref().map(Image::record), engine);
     drop(previous);
@@ -243,7 +243,7 @@ async fn assemble(
         },
         kernel::prepare(&job, options),
     )?;
-    commit(store.clone(), turn, job, built, kernel, options.no_cache, options.host.now()).await
+    commit(store.clone(), turn, job, built, kernel, options.cache == CacheUse::Refresh, options.host.now()).await
 }
 
 /// How often a build that waits for another one looks whether that has ended.

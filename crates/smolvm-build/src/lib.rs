@@ -30,7 +30,7 @@ pub use error::{BuildError, FailureClass};
 pub use explain::{ExplainedLayer, Explanation, Fate, explain};
 pub use host::Host;
 pub use locking::{LockReport, LockUpdate, check_lock, lock};
-pub use options::{BuildOptions, BuiltImage, BuiltLayer, EngineChoice};
+pub use options::{BuildOptions, BuiltImage, BuiltLayer, CacheUse, EngineChoice};
 pub use output::deliver;
 pub use prune::{Pruned, prune};
 pub use smolvm_engine::{Event, Events, Stage};

@@ -26,10 +26,8 @@ pub struct BuildOptions {
     pub offline: bool,
     /// Build from a current lock, or not at all.
     pub locked: bool,
-    /// Take neither the image nor a layer from the store: make all of it, and let that replace what is there.
-    pub no_cache: bool,
-    /// Build once more without the store, and refuse an image that differs.
-    pub verify_hit: bool,
+    /// What is taken from the store.
+    pub cache: CacheUse,
     /// Take what the lock names from this folder alone, which [`vendor`](crate::vendor()) filled: no mirror, no cache, no index.
     pub mirror_dir: Option<PathBuf>,
     /// How often a mirror is asked before the next one is, or the build fails.
@@ -52,8 +50,7 @@ impl BuildOptions {
             engine: EngineChoice::Auto,
             offline: false,
             locked: false,
-            no_cache: false,
-            verify_hit: false,
+            cache: CacheUse::Use,
             mirror_dir: host.mirror_dir(),
             retries: Retries::default(),
             timeouts: Timeouts::default(),
@@ -65,6 +62,18 @@ impl BuildOptions {
     pub fn lock_path(&self) -> PathBuf {
         self.smolfile.with_extension("lock")
     }
+}
+
+/// What a build takes from the store.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum CacheUse {
+    /// The image, or the layers of it that are there.
+    #[default]
+    Use,
+    /// Nothing: all of it is made, and replaces what is there.
+    Refresh,
+    /// What is there; then all of it is made once more elsewhere, and an image that differs is refused.
+    Verify,
 }
 
 /// Who builds.

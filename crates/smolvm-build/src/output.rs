@@ -44,9 +44,9 @@ pub fn deliver(image: &BuiltImage, folder: &Path) -> Result<(), BuildError> {
         rootfs: names.2,
         boot_args: &image.boot_args,
     };
-    let mut text = serde_json::to_vec_pretty(&configuration).expect("plain data becomes JSON");
-    text.push(b'\n');
     let write = || -> io::Result<()> {
+        let mut text = serde_json::to_vec_pretty(&configuration)?;
+        text.push(b'\n');
         fs_err::create_dir_all(folder)?;
         copy_disk(&image.kernel, &folder.join(names.0))?;
         if let Some(initrd) = &image.initrd {

@@ -90,13 +90,12 @@ impl Assembly {
             return Ok(tree);
         }
         events.stage(Stage::Run, || {
-            let mut session = match session {
-                Some(session) => session,
-                None => {
-                    let mut session = self.session(Network::None, &self.job.locked.manifest.hostname)?;
-                    session.place(&self.materials.whole(installed.tree())?)?;
-                    session
-                }
+            let mut session = if let Some(session) = session {
+                session
+            } else {
+                let mut session = self.session(Network::None, &self.job.locked.manifest.hostname)?;
+                session.place(&self.materials.whole(installed.tree())?)?;
+                session
             };
             session.place(&self.materials.changes(installed.tree(), &tree)?)?;
             let mut session = self.run_steps(session)?;
@@ -111,17 +110,14 @@ impl Assembly {
     /// The base, out of the cache or out of packages, and on it the user's packages.
     fn install(&mut self, mut packages: Arriving) -> Result<(Session, Cached), EngineError> {
         let mut session = self.session(Network::None, INSTALLING_HOST)?;
-        let base = match self.job.layers.get(Layer::Base).cloned() {
-            Some(base) => {
-                session.place(&self.materials.whole(base.tree())?)?;
-                base
-            }
-            None => {
-                packages.install(Layer::Base, &mut session, &self.job)?;
-                let base = self.job.layers.keep(Layer::Base, &session.harvest()?, None)?;
-                self.made.push(base.clone());
-                base
-            }
+        let base = if let Some(base) = self.job.layers.get(Layer::Base).cloned() {
+            session.place(&self.materials.whole(base.tree())?)?;
+            base
+        } else {
+            packages.install(Layer::Base, &mut session, &self.job)?;
+            let base = self.job.layers.keep(Layer::Base, &session.harvest()?, None)?;
+            self.made.push(base.clone());
+            base
         };
         packages.install(Layer::Packages, &mut session, &self.job)?;
         let installed = self.job.layers.keep(Layer::Packages, &session.harvest()?, Some(&base))?;

@@ -90,8 +90,8 @@ impl LayerInputs {
     }
 
     /// Something without parts.
-    fn value(&mut self, name: &str, value: impl ToString) {
-        self.put(name.to_owned(), [(String::new(), value.to_string())].into());
+    fn value(&mut self, name: &str, value: &(impl ToString + ?Sized)) {
+        self.put(name, [(String::new(), value.to_string())].into());
     }
 
     /// One of several: `packages: git`. `place` is given where their order counts.
@@ -99,12 +99,12 @@ impl LayerInputs {
         if let Some(place) = place {
             fields.insert(PLACE.to_owned(), place.to_string());
         }
-        self.put(format!("{group}: {item}"), fields);
+        self.put(&format!("{group}: {item}"), fields);
     }
 
-    fn put(&mut self, name: String, fields: Fields) {
+    fn put(&mut self, name: &str, fields: Fields) {
+        let mut free = name.to_owned();
         // What is there twice counts twice.
-        let mut free = name.clone();
         for number in 2.. {
             if !self.0.contains_key(&free) {
                 break;
@@ -128,18 +128,18 @@ fn fields(data: &impl Serialize) -> Fields {
     }
 }
 
-fn one(field: &str, value: impl ToString) -> Fields {
+fn one(field: &str, value: &(impl ToString + ?Sized)) -> Fields {
     [(field.to_owned(), value.to_string())].into()
 }
 
 fn base(locked: &LockedManifest, engine: &str) -> LayerInputs {
     let Manifest { base, arch, .. } = &locked.manifest;
     let mut inputs = LayerInputs::default();
-    inputs.value("smolvm recipe", FORMAT_VERSION);
+    inputs.value("smolvm recipe", &FORMAT_VERSION);
     inputs.value("engine", engine);
     inputs.value("base", base);
     inputs.value("arch", arch);
-    inputs.value("epoch", locked.lock.epoch);
+    inputs.value("epoch", &locked.lock.epoch);
     if let Some(image) = &locked.lock.base_image {
         inputs.item("lock", "base image", fields(image), None);
     }
@@ -169,7 +169,7 @@ fn add_packages(inputs: &mut LayerInputs, packages: &[LockedPackage], layer: Pac
 fn users(manifest: &Manifest) -> LayerInputs {
     let mut inputs = LayerInputs::default();
     if let Some(hash) = manifest.ssh.as_ref().and_then(|ssh| ssh.password_hash.as_deref()) {
-        inputs.value("ssh.password", digest(&hash));
+        inputs.value("ssh.password", &digest(&hash));
     }
     for (place, user) in manifest.users.iter().enumerate() {
         let User { password_hash, .. } = user;
@@ -225,7 +225,7 @@ fn run(manifest: &Manifest) -> LayerInputs {
     // What steps see of the machine that they run on.
     inputs.value("hostname", &manifest.hostname);
     for (place, step) in manifest.run.iter().enumerate() {
-        inputs.put(format!("run[{place}]"), fields(step));
+        inputs.put(&format!("run[{place}]"), fields(step));
     }
     inputs
 }
@@ -256,7 +256,7 @@ fn identity(locked: &LockedManifest, recipe: &str) -> LayerInputs {
     let mut inputs = LayerInputs::default();
     inputs.value("smolvm templates", recipe);
     inputs.value("hostname", hostname);
-    inputs.value("ssh", ssh.is_some());
+    inputs.value("ssh", &ssh.is_some());
     let root = ssh.as_ref().map(|ssh| ("root", &ssh.authorized_keys));
     let others = users.iter().map(|user| (user.name.as_str(), &user.authorized_keys));
     for (user, keys) in root.into_iter().chain(others) {
@@ -278,16 +278,16 @@ fn identity(locked: &LockedManifest, recipe: &str) -> LayerInputs {
     for (place, address) in dns.iter().enumerate() {
         inputs.item("network.dns", &address.to_string(), Fields::new(), Some(place));
     }
-    inputs.put("tmp".to_owned(), fields(tmp));
+    inputs.put("tmp", fields(tmp));
     inputs
 }
 
 fn kernel(locked: &LockedManifest) -> LayerInputs {
     let mut inputs = LayerInputs::default();
-    inputs.value("smolvm recipe", FORMAT_VERSION);
-    inputs.value("arch", locked.manifest.arch);
-    inputs.value("epoch", locked.lock.epoch);
-    inputs.put("kernel".to_owned(), fields(&locked.manifest.kernel));
+    inputs.value("smolvm recipe", &FORMAT_VERSION);
+    inputs.value("arch", &locked.manifest.arch);
+    inputs.value("epoch", &locked.lock.epoch);
+    inputs.put("kernel", fields(&locked.manifest.kernel));
     match &locked.lock.kernel {
         LockedKernel::Distro(kernel) | LockedKernel::Debian(kernel) => {
             inputs.item("lock", "kernel", one("from", locked.lock.kernel.source()), None);
@@ -309,7 +309,7 @@ fn kernel(locked: &LockedManifest) -> LayerInputs {
 fn disk(manifest: &Manifest) -> LayerInputs {
     let mut inputs = LayerInputs::default();
     inputs.value("name", &manifest.name);
-    inputs.put("size".to_owned(), fields(&manifest.size));
+    inputs.put("size", fields(&manifest.size));
     for (place, word) in manifest.boot_args.iter().enumerate() {
         inputs.item("boot.args", word, Fields::new(), Some(place));
     }

@@ -181,19 +181,18 @@ impl<'a> PackWriter<'a> {
         read: Option<(Vec<u8>, &mut Vec<u8>)>,
         packed: &mut PackedTree,
     ) -> io::Result<()> {
-        let slice = match self.known.get(&digest) {
-            Some(known) => known.clone(),
-            None => {
-                let (offset, size) = (self.length, content.size());
-                self.length += size;
-                match read {
-                    Some((bytes, run)) => run.extend(bytes),
-                    None => self.copy(content, offset)?,
-                }
-                let slice = Content::Slice { file: Arc::clone(&self.path), offset, size };
-                self.known.insert(digest, slice.clone());
-                slice
+        let slice = if let Some(known) = self.known.get(&digest) {
+            known.clone()
+        } else {
+            let (offset, size) = (self.length, content.size());
+            self.length += size;
+            match read {
+                Some((bytes, run)) => run.extend(bytes),
+                None => self.copy(content, offset)?,
             }
+            let slice = Content::Slice { file: Arc::clone(&self.path), offset, size };
+            self.known.insert(digest, slice.clone());
+            slice
         };
         packed.digests[id.0 as usize] = Some(digest);
         packed.tree.inodes[id.0 as usize].kind = Kind::File(slice);

@@ -112,7 +112,7 @@ fn a_kernel_is_fetched_once_goes_on_where_it_was_cut_and_needs_no_initrd() {
     assert_eq!(fs_err::read(build_with(&options).unwrap().kernel).unwrap(), kernel());
 
     // There, a file that was cut short is none. Without the cache of layers, in which the kernel is by now.
-    options.no_cache = true;
+    options.cache = smolvm_build::CacheUse::Refresh;
     let kept = walkdir::WalkDir::new(&options.cache_dir).into_iter().flatten();
     let kept: Vec<_> = kept.filter(|entry| entry.file_name().to_str() == Some(&digest(&kernel()))).collect();
     assert_eq!(kept.len(), 1, "{kept:?}");

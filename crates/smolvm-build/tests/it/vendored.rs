@@ -4,8 +4,8 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use sha2::{Digest as _, Sha256};
-use smolvm_build::{BuildError, BuildOptions, Events, FailureClass, VendorReport, lock, vendor};
-use smolvm_manifest::Lock;
+use smolvm_build::{BuildError, BuildOptions, Events, FailureClass, LockUpdate, VendorReport, lock, vendor};
+use smolvm_manifest::{Arch, Lock, LockFile};
 use smolvm_packages::test_deb::TestDeb;
 
 use crate::archive::{DAY, Small, assert_fails, assert_nothing_half, build_with, impatient, report as report_text};
@@ -31,9 +31,9 @@ impl Locked {
         small.mirror.repair(KERNEL);
         let project = small.project();
         let options = impatient(&project);
-        runtime().block_on(lock(&options, false, &Events::silent())).unwrap();
+        runtime().block_on(lock(&options, &LockUpdate::Nothing, &Events::silent())).unwrap();
         let text = fs_err::read_to_string(options.lock_path()).unwrap();
-        let lock = Lock::parse("Smolfile.lock", &text).unwrap();
+        let lock = LockFile::parse("Smolfile.lock", &text, Arch::Amd64).unwrap().get(Arch::Amd64).cloned().unwrap();
         let subject = fs_err::read(small.archive.archive_folder("ubuntu").join(SUBJECT)).unwrap();
         Self { small, project, lock, subject }
     }
@@ -213,7 +213,7 @@ fn a_folder_needs_a_lock_and_has_no_index() {
 
     options.mirror_dir = Some(folder.path().to_owned());
     let before = fs_err::read(options.lock_path()).unwrap();
-    let error = runtime().block_on(lock(&options, true, &Events::silent())).unwrap_err();
+    let error = runtime().block_on(lock(&options, &LockUpdate::Everything, &Events::silent())).unwrap_err();
     assert!(report_text(&error).contains("has no index"), "{error}");
     let smolfile = fs_err::read_to_string(&options.smolfile).unwrap();
     fs_err::write(&options.smolfile, smolfile.replace("[subject]", "[subject, apt]")).unwrap();
@@ -292,7 +292,14 @@ fn a_second_clone_a_warm_cache_and_a_folder_give_the_digest_of_the_first() {
 
     // One file of the folder that is not what it was.
     let text = fs_err::read_to_string(first.path().join("Smolfile.lock")).unwrap();
-    let dash = Lock::parse("Smolfile.lock", &text).unwrap().packages.into_iter().find(|package| package.name == "dash");
+    let dash = LockFile::parse("Smolfile.lock", &text, Arch::Amd64)
+        .unwrap()
+        .get(Arch::Amd64)
+        .cloned()
+        .unwrap()
+        .packages
+        .into_iter()
+        .find(|package| package.name == "dash");
     let place = folder.join("debian").join(dash.unwrap().path);
     let mut bytes = fs_err::read(&place).unwrap();
     *bytes.last_mut().unwrap() ^= 1;

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use serde::Serialize;
-use smolvm_build::{BuildError, BuildOptions, BuiltImage, EngineChoice};
+use smolvm_build::{BuildError, BuildOptions, BuiltImage, CacheUse, EngineChoice};
 use smolvm_render::shell_word;
 
 use super::{MirrorDir, Output, Store, bytes, host};
@@ -16,6 +16,7 @@ use crate::terminal::Terminal;
 
 /// Build the image that a Smolfile describes, or find it in the store
 #[derive(Debug, Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
 pub(crate) struct Arguments {
     /// The manifest; several are built one after the other, and share layers
     #[arg(short, long = "file", value_name = "FILE", default_value = "Smolfile.yaml")]
@@ -46,7 +47,7 @@ pub(crate) struct Arguments {
     no_cache: bool,
 
     /// Build once more without the store, and refuse an image that differs
-    #[arg(long)]
+    #[arg(long, conflicts_with = "no_cache")]
     verify_hit: bool,
 
     #[command(flatten)]
@@ -108,8 +109,11 @@ impl Arguments {
         options.engine = self.engine.into();
         options.offline = self.offline;
         options.locked = self.locked;
-        options.no_cache = self.no_cache;
-        options.verify_hit = self.verify_hit;
+        options.cache = match (self.no_cache, self.verify_hit) {
+            (true, _) => CacheUse::Refresh,
+            (_, true) => CacheUse::Verify,
+            _ => CacheUse::Use,
+        };
         self.mirror_dir.set(&mut options);
         options
     }

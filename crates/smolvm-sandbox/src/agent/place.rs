@@ -187,11 +187,11 @@ impl Placer<'_> {
         let path = paths::named(path)?;
         let (above, name) = self.parent(&path)?;
         let kind = if socket { FileType::Socket } else { FileType::Fifo };
-        let make = || mknodat(&above, name, kind, Mode::from_raw_mode(0o600), 0);
-        let mut made = make();
+        let node = || mknodat(&above, name, kind, Mode::from_raw_mode(0o600), 0);
+        let mut made = node();
         if made == Err(Errno::EXIST) {
             self.clear(&above, name, &path)?;
-            made = make();
+            made = node();
         }
         made.explain(at(&path), "make it")?;
         chown(&above, name, metadata.uid, metadata.gid).explain(at(&path), "set its owner")?;
