@@ -13,7 +13,7 @@ pub use layer::Layer;
 
 use crate::key::{BuildKey, digest};
 use crate::lock::{LockedKernel, LockedManifest, LockedPackage, PackageLayer};
-use crate::manifest::{FileContent, FileEntry, LocalKind, Manifest, User};
+use crate::manifest::{FileContent, FileEntry, LocalKind, Manifest, Size, User};
 
 /// Goes up when the same inputs would give other bytes: another ext4 writer, another canonical layer order, another way of installing.
 const FORMAT_VERSION: u32 = 2;
@@ -309,7 +309,10 @@ fn kernel(locked: &LockedManifest) -> LayerInputs {
 fn disk(manifest: &Manifest) -> LayerInputs {
     let mut inputs = LayerInputs::default();
     inputs.value("name", &manifest.name);
-    inputs.put("size", fields(&manifest.size));
+    match manifest.size {
+        Size::Auto => inputs.value("size", "auto"),
+        Size::Bytes(bytes) => inputs.value("size", &bytes),
+    }
     for (place, word) in manifest.boot_args.iter().enumerate() {
         inputs.item("boot.args", word, Fields::new(), Some(place));
     }

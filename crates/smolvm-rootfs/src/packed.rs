@@ -269,7 +269,7 @@ mod tests {
     #[test]
     fn a_packed_tree_is_the_same_tree() {
         let folder = tempfile::tempdir().unwrap();
-        let mut large = vec![0; (BATCH + (3 << 20)) as usize];
+        let mut large = vec![0; usize::try_from(BATCH + (3 << 20)).unwrap()];
         large[5 << 20] = 1;
         let mut original = tree(&[("a", b"one"), ("b", b""), ("c", b"three"), ("large", &large)]);
         original.link("d", original.id("c").unwrap()).unwrap();

@@ -104,7 +104,10 @@ fn a_kernel_is_fetched_once_goes_on_where_it_was_cut_and_needs_no_initrd() {
     assert_eq!(fs_err::read(&image.kernel).unwrap(), kernel());
     assert_eq!(image.initrd, None);
     let lock = fs_err::read_to_string(options.lock_path()).unwrap();
-    assert!(lock.contains("kernel:\n  from: \"url\"\n  sha256:") && !lock.contains("linux-image"), "{lock}");
+    assert!(
+        lock.contains("    kernel:\n      from: \"url\"\n      sha256:") && !lock.contains("linux-image"),
+        "{lock}"
+    );
 
     // Another image has it from the download cache.
     mirror.fail("vmlinux", Fault::Status("503 Service Unavailable"));

@@ -8,6 +8,7 @@ mod disk_full;
 mod docker;
 mod hostile_packages;
 mod kernels;
+mod layers;
 mod locks;
 mod mirror;
 mod mirror_faults;

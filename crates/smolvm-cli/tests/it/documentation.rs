@@ -22,7 +22,7 @@ fn every_command_is_on_the_page() {
         assert!(command == "help" || page.contains(&format!("`smolvm {command}")), "docs/cli.md lacks {command}");
         count += 1;
     }
-    assert_eq!(count, 11, "{help}");
+    assert_eq!(count, 12, "{help}");
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use smolvm_manifest::{
-    Arch, Base, BuildKey, Distro, FileContent, KernelChoice, KernelFile, LocalKind, LocalSource, LockedKernel,
+    Arch, Base, BuildKey, Distro, FileContent, KernelChoice, KernelFile, Layer, LocalKind, LocalSource, LockedKernel,
     LockedManifest, Modules, Owner, PackageLayer, PackagedKernel, Restart, SecretSource, Size, Tmp, question,
 };
 
@@ -159,6 +159,42 @@ fn each_input_changes_the_key() {
     let locked = locked(EVERYTHING);
     assert!(keys.insert(locked.key("docker", "recipe"), "engine").is_none());
     assert!(keys.insert(locked.key("embedded", "other recipe"), "recipe").is_none());
+}
+
+/// `explain` names what changed, under the layer that it belongs to; keys of layers below stay, and so all of them where nothing changed.
+#[test]
+fn each_change_of_an_input_is_named() {
+    let inputs = |locked: &LockedManifest| locked.inputs("embedded", "recipe");
+    let before = inputs(&locked(EVERYTHING));
+    for (what, change) in CHANGES {
+        let mut changed = locked(EVERYTHING);
+        change(&mut changed);
+        let after = inputs(&changed);
+        let mut named = 0;
+        for layer in Layer::ALL {
+            let changes = before.layer(layer).changes_to(after.layer(layer));
+            assert!(changes.iter().all(|change| !change.to_string().is_empty()), "{what}: {changes:?}");
+            named += changes.len();
+            let is_below = layer.with_those_below().iter().all(|layer| before.layer(*layer) == after.layer(*layer));
+            assert_eq!(before.layer_key(layer) == after.layer_key(layer), is_below, "{what}: {layer}");
+        }
+        assert!(named > 0, "{what} changes the key, and nothing says so");
+    }
+    for layer in Layer::ALL {
+        assert_eq!(before.layer(layer).changes_to(inputs(&locked(EVERYTHING)).layer(layer)), []);
+    }
+}
+
+/// Crypt hashes are in the image; what lists the inputs has only digests of them.
+#[test]
+fn no_crypt_hash_is_among_the_inputs() {
+    let locked = locked(EVERYTHING);
+    assert!(ssh(&mut locked.clone()).password_hash.is_some());
+    let inputs = locked.inputs("embedded", "recipe");
+    for layer in Layer::ALL {
+        let text = serde_json::to_string(inputs.layer(layer)).expect("plain data");
+        assert!(!text.contains("$6$"), "{layer}: {text}");
+    }
 }
 
 /// The same through the text, for what `meaning` fills in.
