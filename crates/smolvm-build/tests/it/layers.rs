@@ -38,7 +38,7 @@ fn what_is_reused_gives_what_a_clean_build_gives_and_is_explained() {
     let first = build_with(&options).unwrap();
     assert_eq!(reused(&first), []);
     assert!(build_with(&options).unwrap().cached);
-    assert_eq!(changes(&options), [String::new(); 0]);
+    assert_eq!(changes(&options), Vec::<String>::new());
 
     options.cache = CacheUse::Verify;
     let up_to_run = [Base, Packages, Users, Files, Run, Kernel];

@@ -9,7 +9,7 @@ use crate::failure::Failure;
 use crate::progress::{Progress, ProgressArguments};
 use crate::terminal::Terminal;
 
-/// Say what a build would do and why: which layers are reused, and which inputs of the others changed
+/// Say which layers a build would reuse, and what changed in the others
 #[derive(Debug, Args)]
 #[command(after_help = "Compared is with the image that the Smolfile's name means now. Nothing is fetched or written.")]
 pub(crate) struct Arguments {

@@ -172,9 +172,9 @@ fn each_change_of_an_input_is_named() {
         let after = inputs(&changed);
         let mut named = 0;
         for layer in Layer::ALL {
-            let changes = before.layer(layer).changes_to(after.layer(layer));
-            assert!(changes.iter().all(|change| !change.to_string().is_empty()), "{what}: {changes:?}");
-            named += changes.len();
+            let named_here = before.layer(layer).changes_to(after.layer(layer));
+            assert!(named_here.iter().all(|change| !change.to_string().is_empty()), "{what}: {named_here:?}");
+            named += named_here.len();
             let is_below = layer.with_those_below().iter().all(|layer| before.layer(*layer) == after.layer(*layer));
             assert_eq!(before.layer_key(layer) == after.layer_key(layer), is_below, "{what}: {layer}");
         }
