@@ -171,6 +171,33 @@ mod tests {
         );
     }
 
+    /// What a script leaves in a folder that is something else while it runs, only this test shows; the others, `same_bytes.rs` of the command's tests too.
+    #[test]
+    fn every_rule_is_applied_but_to_what_the_smolfile_put_there() {
+        let kept = BTreeSet::from(["var/log/apt/kept".to_owned(), "var/lib/dpkg/a/kept-old".to_owned()]);
+        let mut tree = RootTree::new(0);
+        let paths = RULES.iter().map(|rule| rule.path.replace('*', "trace")).chain(kept.iter().cloned());
+        for path in paths.chain(["var/lib/dpkg/status".to_owned()]) {
+            tree.create_parents(&path, 0).unwrap();
+            tree.write_file(&path, b"trace".as_slice(), 0o600, 0, 0, 0).unwrap();
+        }
+        for folder in ["var/lib/apt/lists/folder", "var/log/apt/folder"] {
+            tree.insert(folder, Inode::new(Kind::Directory, 0o755, 0, 0, 0)).unwrap();
+        }
+        remove_traces(&mut tree, &kept);
+        for rule in RULES {
+            let left = tree.get(&rule.path.replace('*', "trace"));
+            match (rule.action, left.map(|inode| &inode.kind)) {
+                (Action::Empty, Some(Kind::File(content))) => assert_eq!(content.size(), 0, "{}", rule.path),
+                (Action::Remove | Action::RemoveFiles, None) => {}
+                (_, left) => panic!("{}: {left:?}", rule.path),
+            }
+        }
+        let stays = ["var/log/apt/kept", "var/lib/dpkg/a/kept-old", "var/lib/dpkg/status", "var/lib/apt/lists/folder"];
+        assert!(stays.iter().all(|path| tree.get(path).is_some()));
+        assert!(tree.get("var/log/apt/folder").is_none());
+    }
+
     #[test]
     fn a_star_stays_within_one_name() {
         for (pattern, path, expected) in [
