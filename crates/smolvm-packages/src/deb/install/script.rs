@@ -64,3 +64,23 @@ pub(super) fn run_preinst(
         output: transcript.finish().output,
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Byte code of Python before 3.11 shows `PYTHONHASHSEED`; what else a script makes of the rest, no test could foresee.
+    #[test]
+    fn the_environment_is_these_variables_whatever_the_host_has() {
+        let environment = environment().into_iter().map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>();
+        let expected = [
+            "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+            "HOME=/root",
+            "LC_ALL=C.UTF-8",
+            "DEBIAN_FRONTEND=noninteractive",
+            "DEBCONF_NONINTERACTIVE_SEEN=true",
+            "PYTHONHASHSEED=0",
+        ];
+        assert_eq!(environment, expected);
+    }
+}
