@@ -17,11 +17,14 @@ const QEMU: Tool = Tool { program: "qemu-system-aarch64", package: "qemu-system-
 #[cfg(not(target_arch = "aarch64"))]
 const QEMU: Tool = Tool { program: "qemu-system-x86_64", package: "qemu-system-x86", purpose: "boots images" };
 
-const TOOLS: [Tool; 14] = [
+const TOOLS: [Tool; 17] = [
     QEMU,
     Tool { program: "ssh", package: "openssh-client", purpose: "reaches booted images" },
     Tool { program: "ssh-keygen", package: "openssh-client", purpose: "judges keys and host keys" },
     Tool { program: "e2fsck", package: "e2fsprogs", purpose: "judges root file systems" },
+    Tool { program: "mkfs.ext4", package: "e2fsprogs", purpose: "makes disks to build on" },
+    Tool { program: "strace", package: "strace", purpose: "tells what a build reads" },
+    Tool { program: "git", package: "git", purpose: "clones projects" },
     Tool { program: "newuidmap", package: "uidmap", purpose: "builds as a plain user" },
     Tool {
         program: "busybox",

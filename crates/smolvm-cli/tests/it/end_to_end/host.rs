@@ -1,16 +1,15 @@
 //! The image, as the host sees it: who builds, with what, and what becomes of a build that is cut short.
 
 use std::io::{BufRead, BufReader, Read};
-use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, symlink};
-use std::os::unix::process::CommandExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStderr, Command, Stdio};
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
 
-use super::shared::{Shared, has, needs, shared};
-use crate::support::{Ran, ran, run, smolvm, smolvm_at};
+use super::shared::{Shared, needs, shared};
+use crate::support::{Ran, ran, run, smolvm};
 
 #[test]
 fn a_second_build_is_a_hit() {
@@ -116,67 +115,6 @@ fn tools_of_the_host_are_not_needed() {
     let built = ran(smolvm(&project).args(["build", "--json"]).env("PATH", &bin)).expect_code(0).data();
     assert_eq!(built["rootfs_blake3"], shared.image["rootfs_blake3"]);
     assert_eq!(built["cached"], false);
-}
-
-#[test]
-fn a_plain_user_gets_the_same_bytes() {
-    let here = rustix::process::geteuid().is_root() && has("useradd") && has("newuidmap");
-    if !needs("root, useradd and newuidmap, to make a plain user with sub-ids", here) {
-        return;
-    }
-    let Some(shared) = shared() else { return };
-    let user = PlainUser::make();
-    let (uid, gid) = (user.uid, user.gid);
-    // Where any user may look, unlike a checkout in somebody's home.
-    let scratch = tempfile::Builder::new()
-        .permissions(PermissionsExt::from_mode(0o755))
-        .tempdir_in("/var/tmp")
-        .expect("a folder");
-    let binary = scratch.path().join("smolvm");
-    std::fs::copy(env!("CARGO_BIN_EXE_smolvm"), &binary).expect("a copy of the binary");
-    let project = copy_of_project(shared, scratch.path());
-    for path in [scratch.path(), &project].into_iter().chain(files_below(&project).iter().map(PathBuf::as_path)) {
-        chown(path, Some(uid), Some(gid)).expect("chown");
-    }
-    let mut command = smolvm_at(&binary, &project);
-    let built = ran(command.args(["build", "--json"]).uid(uid).gid(gid)).expect_code(0).data();
-    assert_eq!(built["rootfs_blake3"], shared.image["rootfs_blake3"], "root and a plain user build different bytes");
-    assert_eq!(built["key"], shared.image["key"]);
-    // What sub-ids own would need root to go away.
-    let removed = ran(Command::new("rm").arg("-rf").arg(project.join(".smolvm")).uid(uid).gid(gid));
-    assert_eq!(removed.code, Some(0), "the store cannot be removed by its owner: {removed}");
-}
-
-/// A user without privileges but with sub-ids, gone at the end.
-struct PlainUser {
-    uid: u32,
-    gid: u32,
-}
-
-impl PlainUser {
-    const NAME: &str = "smolvm-test";
-
-    fn make() -> Self {
-        Self::remove();
-        for file in ["/etc/subuid", "/etc/subgid"] {
-            // `useradd` adds ranges to files that exist alone.
-            std::fs::OpenOptions::new().append(true).create(true).open(file).expect("sub-ids can be given");
-        }
-        ran(Command::new("useradd").args(["--no-create-home", "--shell", "/bin/sh", Self::NAME])).expect_code(0);
-        let id = |flag| ran(Command::new("id").args([flag, Self::NAME])).stdout.trim().parse().expect("a number");
-        Self { uid: id("-u"), gid: id("-g") }
-    }
-
-    fn remove() {
-        // It is not there, usually.
-        let _ = Command::new("userdel").args(["--force", Self::NAME]).output();
-    }
-}
-
-impl Drop for PlainUser {
-    fn drop(&mut self) {
-        Self::remove();
-    }
 }
 
 #[test]

@@ -91,12 +91,17 @@ pub(crate) fn has(program: &str) -> bool {
     std::env::split_paths(&path).any(|folder| folder.join(program).is_file())
 }
 
-fn host_has_debian_sources() -> bool {
+/// Where the tests of this run keep what they downloaded: the shared image's build too.
+pub(crate) fn download_cache() -> PathBuf {
+    home_of_this_run().join(".cache/smolvm")
+}
+
+pub(crate) fn host_has_debian_sources() -> bool {
     std::fs::read_to_string("/etc/os-release").is_ok_and(|text| text.contains("\nID=debian"))
 }
 
 /// A folder below `target/tmp` that the processes of one test run share, and no other run: what an older binary built proves nothing.
-fn home_of_this_run() -> PathBuf {
+pub(crate) fn home_of_this_run() -> PathBuf {
     let all = Path::new(env!("CARGO_TARGET_TMPDIR"));
     let run = std::env::var("NEXTEST_RUN_ID").unwrap_or_else(|_| std::process::id().to_string());
     let hours = Duration::from_hours(3);
