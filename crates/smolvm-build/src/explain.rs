@@ -73,12 +73,10 @@ pub fn explain(options: &BuildOptions, events: &Events) -> Result<Explanation, B
     };
     let inputs = inputs(&locked, engine);
     if let Some(lock) = lock {
-        let mut layers = compare(&inputs, old, |_| Fate::Unresolved);
-        for layer in &mut layers {
-            if matches!(layer.name, Layer::Users | Layer::Files | Layer::Identity | Layer::Disk) {
-                layer.fate = Fate::Applied;
-            }
-        }
+        let layers = compare(&inputs, old, |layer| match layer {
+            Layer::Base | Layer::Packages | Layer::Run | Layer::Kernel => Fate::Unresolved,
+            Layer::Users | Layer::Files | Layer::Identity | Layer::Disk => Fate::Applied,
+        });
         return Ok(Explanation { name, key: None, built: false, compared_with, lock: Some(lock), layers });
     }
     let key = inputs.key();
@@ -99,7 +97,7 @@ pub(crate) fn of_build(cache: &Layers, previous: Option<&ImageRecord>, engine: E
     compare(cache.inputs(), previous, |layer| {
         if cache.inputs().layer(layer).iter().next().is_none() {
             Fate::Empty
-        } else if Layers::KEPT.contains(&layer) && engine == EngineKind::Embedded || layer == Layer::Kernel {
+        } else if layer == Layer::Kernel || (engine == EngineKind::Embedded && Layers::KEPT.contains(&layer)) {
             if cache.has(layer) { Fate::Reused } else { Fate::Made }
         } else if engine == EngineKind::Docker {
             Fate::Made

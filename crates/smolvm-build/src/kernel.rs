@@ -45,7 +45,7 @@ pub(crate) async fn prepare(job: &Job, options: &BuildOptions) -> Result<Kernel,
     let keep = move || {
         let tree = kernel.to_tree(job.epoch()).map_err(BuildError::build)?;
         let layer = job.layers.keep(Layer::Kernel, &tree, None)?;
-        Kernel::of_layer(layer)
+        Ok(Kernel { modules: layer.tree().clone(), _layer: Some(layer), ..kernel })
     };
     spawn_blocking(keep).await.map_err(BuildError::panicked)?
 }

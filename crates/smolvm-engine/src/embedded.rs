@@ -29,9 +29,8 @@ const INSTALLING_HOST: &str = "localhost";
 
 impl Engine for EmbeddedEngine {
     async fn build(&self, job: Job) -> Result<Built, EngineError> {
-        let top = job.recipe.steps.iter().map(Step::layer).filter(|layer| *layer <= Layer::Run).max();
-        let is_whole = top.is_none_or(|top| top != Layer::Run || job.layers.has(Layer::Run));
-        if !(is_whole && job.layers.has(Layer::Packages)) {
+        let has_steps = job.recipe.steps.iter().any(|step| matches!(step, Step::Run(_)));
+        if !job.layers.has(Layer::Packages) || (has_steps && !job.layers.has(Layer::Run)) {
             smolvm_sandbox::check_host()?;
         }
         let packages = if job.layers.has(Layer::Packages) {

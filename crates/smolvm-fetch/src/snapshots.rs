@@ -5,6 +5,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use smolvm_manifest::Lock;
+use time::OffsetDateTime;
 
 use crate::address::{Address, AddressError, hide_credentials};
 use crate::mirrors::{Mirror, MirrorOrigin};
@@ -94,20 +95,12 @@ pub(crate) fn places(snapshots: &BTreeMap<String, SnapshotAddress>, lock: &Lock)
     places
 }
 
-/// `20260711T101637Z`.
+/// `20260711T101637Z`. A time that no calendar has becomes the first one.
 fn timestamp(seconds: i64) -> String {
-    let (days, clock) = (seconds.div_euclid(DAY), seconds.rem_euclid(DAY));
-    // The Gregorian calendar in cycles of 400 years, with years that begin in March, so that the leap day is their last.
-    let since_cycles = days + 719_468;
-    let (cycle, day) = (since_cycles.div_euclid(146_097), since_cycles.rem_euclid(146_097));
-    let year = (day - day / 1_460 + day / 36_524 - day / 146_096) / 365;
-    let day = day - (365 * year + year / 4 - year / 100);
-    let march_month = (5 * day + 2) / 153;
-    let day = day - (153 * march_month + 2) / 5 + 1;
-    let month = if march_month < 10 { march_month + 3 } else { march_month - 9 };
-    let year = cycle * 400 + year + i64::from(month <= 2);
-    let (hour, minute, second) = (clock / 3_600, clock / 60 % 60, clock % 60);
-    format!("{year:04}{month:02}{day:02}T{hour:02}{minute:02}{second:02}Z")
+    let time = OffsetDateTime::from_unix_timestamp(seconds).unwrap_or(OffsetDateTime::UNIX_EPOCH);
+    let (year, month, day) = time.to_calendar_date();
+    let (hour, minute, second) = time.to_hms();
+    format!("{year:04}{:02}{day:02}T{hour:02}{minute:02}{second:02}Z", u8::from(month))
 }
 
 #[cfg(test)]

@@ -13,7 +13,7 @@ pub use layer::Layer;
 
 use crate::key::{BuildKey, digest};
 use crate::lock::{LockedKernel, LockedManifest, LockedPackage, PackageLayer};
-use crate::manifest::{FileContent, FileEntry, LocalKind, Manifest, Size, User};
+use crate::manifest::{FileContent, FileEntry, LocalKind, Manifest, Size};
 
 /// Goes up when the same inputs would give other bytes: another ext4 writer, another canonical layer order, another way of installing.
 const FORMAT_VERSION: u32 = 2;
@@ -172,12 +172,12 @@ fn users(manifest: &Manifest) -> LayerInputs {
         inputs.value("ssh.password", &digest(&hash));
     }
     for (place, user) in manifest.users.iter().enumerate() {
-        let User { password_hash, .. } = user;
+        let mut fields = fields(user);
         // Their keys are written last of all.
-        let mut fields = fields(&User { authorized_keys: Vec::new(), password_hash: None, ..user.clone() });
         fields.remove("authorized_keys");
-        fields.insert("password".to_owned(), password_hash.as_ref().map_or_else(|| "none".to_owned(), digest));
         fields.remove("password_hash");
+        let password = user.password_hash.as_ref().map_or_else(|| "none".to_owned(), digest);
+        fields.insert("password".to_owned(), password);
         inputs.item("users", &user.name, fields, Some(place));
     }
     inputs

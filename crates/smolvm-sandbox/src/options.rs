@@ -148,6 +148,14 @@ pub enum PlaceOp {
         /// Group.
         gid: u32,
     },
+    /// Sets extended attributes of a folder, by full name, once everything that belongs in it is there: what is made in a folder with default
+    /// access control lists gets those.
+    SetDirectoryAttributes {
+        /// Where.
+        path: String,
+        /// Names and values.
+        xattrs: BTreeMap<String, Vec<u8>>,
+    },
     /// Sets the modification time of a folder, once everything that belongs in it is there.
     SetDirectoryTime {
         /// Where.

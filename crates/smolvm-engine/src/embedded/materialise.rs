@@ -37,20 +37,20 @@ impl Materials {
                 continue;
             }
             names.insert(id, path);
-            if inode.is_directory() && !inode.xattrs.is_empty() {
-                return Err(io::Error::other(format!("/{path} is a folder with extended attributes")));
-            }
-            if inode.is_directory() && !path.is_empty() {
+            if inode.is_directory() {
                 let Inode { mode, uid, gid, mtime, .. } = *inode;
                 let path = path.to_owned();
-                // What is made in a folder that gives its group away would get that group.
-                ops.push(PlaceOp::Directory { path: path.clone(), mode: mode & 0o777, uid, gid, mtime });
-                if mode & 0o7000 != 0 {
-                    late.push(PlaceOp::SetMetadata { path: path.clone(), mode, uid, gid });
+                if !path.is_empty() {
+                    // What is made in a folder that gives its group away would get that group.
+                    ops.push(PlaceOp::Directory { path: path.clone(), mode: mode & 0o777, uid, gid, mtime });
+                    if mode & 0o7000 != 0 {
+                        late.push(PlaceOp::SetMetadata { path: path.clone(), mode, uid, gid });
+                    }
+                }
+                if !inode.xattrs.is_empty() {
+                    late.push(PlaceOp::SetDirectoryAttributes { path: path.clone(), xattrs: inode.xattrs.clone() });
                 }
                 late.push(PlaceOp::SetDirectoryTime { path, mtime });
-            } else if path.is_empty() {
-                late.push(PlaceOp::SetDirectoryTime { path: String::new(), mtime: inode.mtime });
             } else {
                 self.place(path, inode, &mut ops)?;
             }

@@ -86,6 +86,7 @@ impl Placer<'_> {
             PlaceOp::Rename { from, to } => self.rename(from, to),
             PlaceOp::Remove { path } => self.remove(path),
             PlaceOp::SetMetadata { path, mode, uid, gid } => self.set_metadata(path, *mode, (*uid, *gid)),
+            PlaceOp::SetDirectoryAttributes { path, xattrs } => self.set_directory_attributes(path, xattrs),
             PlaceOp::SetDirectoryTime { path, mtime } => self.set_directory_time(path, *mtime),
         }
     }
@@ -295,11 +296,24 @@ impl Placer<'_> {
         chmodat(&above, name, Mode::from_raw_mode(mode), AtFlags::empty()).explain(at(&path), "set its mode")
     }
 
+    fn set_directory_attributes(&mut self, path: &str, xattrs: &BTreeMap<String, Vec<u8>>) -> Result<(), Failure> {
+        let (folder, path) = self.open_directory(path)?;
+        for (name, value) in xattrs {
+            fsetxattr(&folder, name, value, XattrFlags::empty()).explain(at(&path), format!("set its {name}"))?;
+        }
+        Ok(())
+    }
+
     fn set_directory_time(&mut self, path: &str, mtime: i64) -> Result<(), Failure> {
+        let (folder, path) = self.open_directory(path)?;
+        futimens(&folder, &times(mtime)).explain(at(&path), "set its time")
+    }
+
+    fn open_directory(&self, path: &str) -> Result<(OwnedFd, String), Failure> {
         let path = paths::normal(path)?;
         let found = paths::open(&self.folder.root, &path, OFlags::RDONLY | OFlags::DIRECTORY, 0)
             .explain(at(&path), "open the folder")?;
-        futimens(&found, &times(mtime)).explain(at(&path), "set its time")
+        Ok((found, path))
     }
 
     /// Renames a file onto a path of the image.

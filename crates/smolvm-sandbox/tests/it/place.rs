@@ -101,6 +101,63 @@ fn metadata_arrives_whole() {
     }
 }
 
+/// What a cached layer is put back by: parts of one file, pipes and sockets, and attributes of folders that what is in them must not inherit.
+#[test]
+fn parts_of_a_file_special_files_and_folders_attributes_arrive_whole() {
+    let Some(mut sandbox) = sandbox() else { return };
+    let large = vec![b'l'; 300_000];
+    let mut pack = b"before".to_vec();
+    pack.extend_from_slice(&large);
+    pack.extend_from_slice(b"small");
+    std::fs::write(sandbox.scratch.join("content/pack"), pack).expect("a pack");
+    let slice = |path: &str, offset, size, mode, uid| PlaceOp::Slice {
+        path: path.to_owned(),
+        content: "content/pack".to_owned(),
+        offset,
+        size,
+        mode,
+        uid,
+        gid: 0,
+        mtime: 7,
+        xattrs: BTreeMap::from([("user.note".to_owned(), b"x".to_vec())]),
+    };
+    let special =
+        |path: &str, socket| PlaceOp::Special { path: path.to_owned(), socket, mode: 0o620, uid: 4, gid: 5, mtime: 9 };
+    // Linux, posix_acl_xattr.h: version 2, then tag, permissions and id of each entry: owner, group 8, owning group, mask, others.
+    let entries: [(u16, u16, u32); 5] =
+        [(1, 7, u32::MAX), (4, 5, u32::MAX), (8, 5, 8), (16, 5, u32::MAX), (32, 5, u32::MAX)];
+    let mut list = 2_u32.to_le_bytes().to_vec();
+    for (tag, permissions, id) in entries {
+        list.extend(tag.to_le_bytes().into_iter().chain(permissions.to_le_bytes()).chain(id.to_le_bytes()));
+    }
+    let acl = BTreeMap::from([("system.posix_acl_default".to_owned(), list)]);
+    sandbox.place(&[
+        directory("d"),
+        slice("d/large", 6, 300_000, 0o4755, 3),
+        slice("d/small", 300_006, 5, 0o600, 0),
+        // In the place of another file.
+        slice("d/small", 300_006, 5, 0o640, 0),
+        special("pipe", false),
+        special("socket", true),
+        PlaceOp::SetDirectoryAttributes { path: "d".to_owned(), xattrs: acl },
+        PlaceOp::SetDirectoryTime { path: "d".to_owned(), mtime: 8 },
+    ]);
+    assert_eq!(sandbox.session().read("d/large").expect("a file"), Some(large));
+    assert_eq!(sandbox.session().read("d/small").expect("a file"), Some(b"small".to_vec()));
+    let text = crate::tree::text(&mut sandbox);
+    for line in [
+        "d 40755 0:0 @8 system.posix_acl_default=02000000",
+        "d/large 104755 3:0 @7 size 300000 user.note=78",
+        "d/small 100640 0:0 @7 size 5 user.note=78",
+        "pipe 10620 4:5 @9",
+        "socket 140620 4:5 @9",
+    ] {
+        assert!(text.lines().any(|found| found.starts_with(line)), "{line}\nin\n{text}");
+    }
+    let error = sandbox.session().place(&[slice("d/beyond", 300_006, 6, 0o644, 0)]).expect_err("it is cut off");
+    assert!(error.to_string().contains("d/beyond"), "{error}");
+}
+
 #[test]
 fn what_exists_gives_way_as_dpkg_has_it() {
     let Some(mut sandbox) = sandbox() else { return };
