@@ -57,7 +57,7 @@ struct Assembly {
 impl Assembly {
     fn new(job: Job, cancellation: Cancellation) -> Self {
         let editor = Editor::new(job.epoch(), &job.local_files());
-        let materials = Materials::new(job.scratch());
+        let materials = Materials::new(&job.scratch);
         Self { job, cancellation, editor, materials, made: Vec::new() }
     }
 
@@ -177,6 +177,7 @@ impl Assembly {
     fn session(&self, network: Network, hostname: &str) -> Result<Session, EngineError> {
         let session = smolvm_sandbox::start(&SandboxOptions {
             scratch: self.job.scratch().to_owned(),
+            memory: self.job.scratch.memory().cloned(),
             network,
             hostname: hostname.to_owned(),
         })?;
