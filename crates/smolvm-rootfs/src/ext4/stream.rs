@@ -4,6 +4,8 @@ use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::fs::File;
 use std::io;
+use std::ops::Range;
+use std::os::fd::AsRawFd as _;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::sync::Arc;
@@ -11,6 +13,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 
 use rayon::Scope;
+use rustix::fs::{Mode, OFlags};
 
 use super::declare::FileContent;
 use super::size::Segment;
@@ -20,6 +23,8 @@ use crate::sparse_hash::{self, BLOCK as HASHED, Leaf};
 
 /// How many blocks of the image are in memory at most. One core does not read faster than a few of them hash, so more would not help.
 const BLOCKS_IN_MEMORY: usize = 12;
+/// Less than this is not waited for: the kernel writes it when it likes.
+const WORTH_A_WAIT: usize = 128 << 10;
 /// What the rest of a block of the file system is filled with.
 static ZEROS: [u8; 4096] = [0; 4096];
 
@@ -53,14 +58,15 @@ pub(super) fn write(
     stop: &AtomicBool,
 ) -> Result<blake3::Hash, Ext4Error> {
     let (to_root, leaves) = channel();
-    // Blocks are hashed by all cores, while this one goes on reading and writing.
+    let output = Output::new(file);
+    // Blocks are hashed and written by all cores, while this one goes on reading.
     rayon::in_place_scope(|scope| {
-        let mut image = Image::new(file, Hashing::new(scope, size, to_root), stop);
+        let mut image = Image::new(Workers::new(scope, &output, size, to_root), stop);
         write_regions(&mut image, metadata, contents, segments)?;
         image.zeros_until(size)?;
         image.finish_block()
     })?;
-    let mut leaves: Vec<Leaf> = leaves.into_iter().collect();
+    let mut leaves: Vec<Leaf> = leaves.into_iter().collect::<io::Result<_>>().map_err(Ext4Error::Write)?;
     sparse_hash::root(size, &mut leaves, &|| check(stop))
 }
 
@@ -120,24 +126,21 @@ fn opened(content: &Content) -> io::Result<(fs_err::File, u64)> {
     content.open()?.ok_or_else(|| io::ErrorKind::NotFound.into())
 }
 
-/// The image up to where it is written: the blocks before `start` are done with, and of the one that begins there `filled` bytes are known.
-struct Image<'file, 'scope> {
-    file: &'file File,
+/// The image up to where it is known: the blocks before `start` are done with, and of the one that begins there `filled` bytes are known.
+struct Image<'run, 'scope> {
     start: u64,
-    /// Always of the same length: growing it would fill it with zeros just to overwrite them.
-    block: Vec<u8>,
+    block: Block,
     filled: usize,
-    /// So many bytes of the block are in the file, or hole.
-    written: usize,
-    /// Whether the block is more than hole.
-    has_data: bool,
-    hashing: Hashing<'file, 'scope>,
-    stop: &'file AtomicBool,
+    /// What of the block is no hole, but for what comes after `accounted`.
+    data: Vec<Range<usize>>,
+    accounted: usize,
+    workers: Workers<'run, 'scope>,
+    stop: &'run AtomicBool,
 }
 
-impl<'file, 'scope> Image<'file, 'scope> {
-    fn new(file: &'file File, hashing: Hashing<'file, 'scope>, stop: &'file AtomicBool) -> Self {
-        Self { file, start: 0, block: vec![0; HASHED], filled: 0, written: 0, has_data: false, hashing, stop }
+impl<'run, 'scope> Image<'run, 'scope> {
+    fn new(workers: Workers<'run, 'scope>, stop: &'run AtomicBool) -> Self {
+        Self { start: 0, block: Block::new(), filled: 0, data: Vec::new(), accounted: 0, workers, stop }
     }
 
     fn position(&self) -> u64 {
@@ -179,7 +182,7 @@ impl<'file, 'scope> Image<'file, 'scope> {
         let position = self.position();
         let in_block = position.next_multiple_of(BLOCK).min(offset) - position;
         self.bytes(&ZEROS[..usize::try_from(in_block).unwrap_or_default()])?;
-        self.write()?;
+        self.end_of_data();
         if offset >= self.start + HASHED as u64 {
             self.hole_until(HASHED);
             self.finish_block()?;
@@ -190,9 +193,9 @@ impl<'file, 'scope> Image<'file, 'scope> {
     }
 
     fn hole_until(&mut self, end: usize) {
-        self.block[self.filled..end].fill(0);
+        self.block.bytes()[self.filled..end].fill(0);
         self.filled = end;
-        self.written = end;
+        self.accounted = end;
     }
 
     /// The free part of the block: at least one byte.
@@ -200,77 +203,145 @@ impl<'file, 'scope> Image<'file, 'scope> {
         if self.filled == HASHED {
             self.finish_block()?;
         }
-        Ok(&mut self.block[self.filled..])
+        Ok(&mut self.block.bytes()[self.filled..])
     }
 
     fn advance(&mut self, bytes: usize) {
         self.filled += bytes;
-        self.has_data = true;
     }
 
-    fn write(&mut self) -> Result<(), Ext4Error> {
-        check(self.stop)?;
-        let bytes = &self.block[self.written..self.filled];
-        self.file.write_all_at(bytes, self.start + self.written as u64).map_err(Ext4Error::Write)?;
-        self.written = self.filled;
-        Ok(())
+    fn end_of_data(&mut self) {
+        match self.data.last_mut() {
+            Some(last) if last.end == self.accounted => last.end = self.filled,
+            _ if self.accounted < self.filled => self.data.push(self.accounted..self.filled),
+            _ => {}
+        }
+        self.accounted = self.filled;
     }
 
     /// The next block begins where this one ends.
     fn finish_block(&mut self) -> Result<(), Ext4Error> {
-        self.write()?;
-        if self.has_data {
-            self.hashing.hash(&mut self.block, self.filled, self.start);
+        check(self.stop)?;
+        self.end_of_data();
+        if !self.data.is_empty() {
+            let data = std::mem::take(&mut self.data);
+            self.workers.finish(&mut self.block, self.filled, data, self.start);
         }
         self.start += self.filled as u64;
         self.filled = 0;
-        self.written = 0;
-        self.has_data = false;
+        self.accounted = 0;
         Ok(())
     }
 }
 
-/// Hands blocks to whichever core is free.
-struct Hashing<'run, 'scope> {
+/// Where the image is written.
+struct Output<'file> {
+    file: &'file File,
+    /// The same file, written past the page cache, where its file system can do so. Nobody reads the image soon, and finding a page in
+    /// memory for each of its own takes longer than all else.
+    direct: Option<File>,
+}
+
+impl<'file> Output<'file> {
+    fn new(file: &'file File) -> Self {
+        let flags = OFlags::WRONLY | OFlags::DIRECT | OFlags::CLOEXEC;
+        let direct = rustix::fs::open(format!("/proc/self/fd/{}", file.as_raw_fd()), flags, Mode::empty());
+        Self { file, direct: direct.ok().map(File::from) }
+    }
+
+    fn write(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
+        let is_aligned =
+            offset.is_multiple_of(BLOCK) && (bytes.len() as u64).is_multiple_of(BLOCK) && Block::is_aligned(bytes);
+        if let Some(direct) = self.direct.as_ref().filter(|_| is_aligned && bytes.len() >= WORTH_A_WAIT) {
+            match direct.write_all_at(bytes, offset) {
+                // This disk has larger sectors.
+                Err(error) if error.kind() == io::ErrorKind::InvalidInput => {}
+                outcome => return outcome,
+            }
+        }
+        self.file.write_all_at(bytes, offset)
+    }
+}
+
+/// A block in memory, always of the same length: growing it would fill it with zeros just to overwrite them.
+struct Block {
+    memory: Vec<u8>,
+    /// Where in it the block begins: where disks can fetch it from.
+    start: usize,
+}
+
+impl Block {
+    const ALIGNMENT: usize = 4096;
+
+    fn new() -> Self {
+        let memory = vec![0; HASHED + Self::ALIGNMENT];
+        let start = memory.as_ptr().align_offset(Self::ALIGNMENT).min(Self::ALIGNMENT);
+        Self { memory, start }
+    }
+
+    fn bytes(&mut self) -> &mut [u8] {
+        &mut self.memory[self.start..self.start + HASHED]
+    }
+
+    fn is_aligned(bytes: &[u8]) -> bool {
+        bytes.as_ptr().addr().is_multiple_of(Self::ALIGNMENT)
+    }
+}
+
+/// Hands blocks to whichever core is free, to be hashed and written.
+struct Workers<'run, 'scope> {
     scope: &'run Scope<'scope>,
+    output: &'scope Output<'scope>,
     size: u64,
-    to_root: Sender<Leaf>,
-    give_back: Sender<Vec<u8>>,
-    spare: Receiver<Vec<u8>>,
+    to_root: Sender<io::Result<Leaf>>,
+    give_back: Sender<Block>,
+    spare: Receiver<Block>,
     blocks: usize,
 }
 
-impl<'run, 'scope> Hashing<'run, 'scope> {
-    fn new(scope: &'run Scope<'scope>, size: u64, to_root: Sender<Leaf>) -> Self {
+impl<'run, 'scope> Workers<'run, 'scope> {
+    fn new(
+        scope: &'run Scope<'scope>,
+        output: &'scope Output<'scope>,
+        size: u64,
+        to_root: Sender<io::Result<Leaf>>,
+    ) -> Self {
         let (give_back, spare) = channel();
         // The first one is the writer's.
-        Self { scope, size, to_root, give_back, spare, blocks: 1 }
+        Self { scope, output, size, to_root, give_back, spare, blocks: 1 }
     }
 
     /// Leaves another block in place of this one, or the same where all are in use: then every core is busy, and this one does the work itself.
-    fn hash(&mut self, block: &mut Vec<u8>, filled: usize, offset: u64) {
-        let size = self.size;
+    fn finish(&mut self, block: &mut Block, filled: usize, data: Vec<Range<usize>>, offset: u64) {
+        let (output, size) = (self.output, self.size);
+        let work = move |block: &mut Block| {
+            let bytes = block.bytes();
+            for range in data {
+                output.write(&bytes[range.clone()], offset + range.start as u64)?;
+            }
+            Ok(Leaf::new(&bytes[..filled], offset, size))
+        };
         let Some(next) = self.next() else {
             // Who receives them waits for the end.
-            let _ = self.to_root.send(Leaf::new(&block[..filled], offset, size));
+            let _ = self.to_root.send(work(block));
             return;
         };
-        let block = std::mem::replace(block, next);
+        let mut block = std::mem::replace(block, next);
         let (to_root, give_back) = (self.to_root.clone(), self.give_back.clone());
         self.scope.spawn(move |_| {
-            let _ = to_root.send(Leaf::new(&block[..filled], offset, size));
+            let _ = to_root.send(work(&mut block));
             // After a failure nobody takes it.
             let _ = give_back.send(block);
         });
     }
 
-    fn next(&mut self) -> Option<Vec<u8>> {
+    fn next(&mut self) -> Option<Block> {
         if let Ok(spare) = self.spare.try_recv() {
             return Some(spare);
         }
         (self.blocks < BLOCKS_IN_MEMORY).then(|| {
             self.blocks += 1;
-            vec![0; HASHED]
+            Block::new()
         })
     }
 }
