@@ -19,8 +19,6 @@ use super::{Ext4Error, declare::BLOCK};
 use crate::Content;
 use crate::sparse_hash::{self, BLOCK as HASHED, Leaf};
 
-/// Threads beside one for each core: they wait for the disk at times. Each has a block in memory.
-const FURTHER_THREADS: usize = 2;
 /// Less than this is not waited for: the kernel writes it when it likes.
 const WORTH_A_WAIT: usize = 128 << 10;
 
@@ -64,7 +62,7 @@ pub(super) fn write(
         }
         Ok(leaves)
     };
-    let threads = thread::available_parallelism().map_or(1, usize::from) + FURTHER_THREADS;
+    let threads = thread::available_parallelism().map_or(1, usize::from);
     let done: Vec<_> = thread::scope(|scope| {
         let running: Vec<_> = (0..threads.min(blocks.len())).map(|_| scope.spawn(work)).collect();
         running
