@@ -7,7 +7,7 @@ use serde::Serialize;
 use smolvm_fetch::{Retries, Timeouts};
 use smolvm_manifest::Layer;
 
-use crate::Host;
+use crate::{Host, Memory};
 
 /// What to build and where to keep things.
 #[derive(Debug, Clone)]
@@ -34,6 +34,8 @@ pub struct BuildOptions {
     pub retries: Retries,
     /// How long a mirror may take.
     pub timeouts: Timeouts,
+    /// What earlier builds of this process found out, and this one adds to; without it, nothing is remembered.
+    pub memory: Option<Memory>,
     /// What is known of this machine.
     pub host: Host,
 }
@@ -54,6 +56,7 @@ impl BuildOptions {
             mirror_dir: host.mirror_dir(),
             retries: Retries::default(),
             timeouts: Timeouts::default(),
+            memory: None,
             host,
         }
     }
