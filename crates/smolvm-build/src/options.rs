@@ -7,7 +7,7 @@ use serde::Serialize;
 use smolvm_fetch::{Retries, Timeouts};
 use smolvm_manifest::Layer;
 
-use crate::Host;
+use crate::{Host, Memory};
 
 /// What to build and where to keep things.
 #[derive(Debug, Clone)]
@@ -37,6 +37,8 @@ pub struct BuildOptions {
     pub retries: Retries,
     /// How long a mirror may take.
     pub timeouts: Timeouts,
+    /// What earlier builds of this process found out, and this one adds to; without it, nothing is remembered.
+    pub memory: Option<Memory>,
     /// What is known of this machine.
     pub host: Host,
 }
@@ -58,6 +60,7 @@ impl BuildOptions {
             scratch_memory: None,
             retries: Retries::default(),
             timeouts: Timeouts::default(),
+            memory: None,
             host,
         }
     }

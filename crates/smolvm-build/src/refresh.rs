@@ -21,10 +21,12 @@ use tokio::sync::Semaphore;
 use tokio::task::{JoinSet, spawn_blocking};
 
 use crate::build::Sources;
+use crate::indexes::Suite;
 use crate::resolve::{
-    Indexes, foreign_kernel, kernel_indexes, own_indexes, packaged_kernel_release, release_of, request, unsatisfiable,
+    foreign_kernel, kernel_suites, locked_indexes, own_suites, packaged_kernel_release, release_of, request,
+    unsatisfiable,
 };
-use crate::{BuildError, BuildOptions};
+use crate::{BuildError, BuildOptions, indexes};
 
 /// How many files are held open at a time to look into them.
 const MOST_OPEN: usize = 64;
@@ -43,18 +45,33 @@ pub(crate) async fn refresh(
     let needs_own = wanted.packages || (wanted.touches_kernel() && foreign.is_none());
     let release = release_of(manifest).filter(|_| needs_own);
     let (own, foreign) = tokio::try_join!(
-        own_indexes(release, manifest, &sources.fetcher, &sources.mirrors, now),
-        kernel_indexes(foreign, manifest, &sources.fetcher, &sources.mirrors, now),
+        own_suites(release, manifest, &sources.fetcher, &sources.mirrors, now),
+        kernel_suites(foreign, manifest, &sources.fetcher, &sources.mirrors, now),
     )?;
+    let (own, foreign) =
+        tokio::try_join!(Indexes::read(&own, manifest, sources), Indexes::read(&foreign, manifest, sources))?;
     let mut gone = Vec::new();
     if wanted.packages {
         let staying = old.packages.iter().filter(|package| !wanted.names.contains(&package.name));
-        let lacking = missing(own.iter().flat_map(|(_, packages)| packages), staying);
+        let lacking = missing(&own.packages, staying);
         gone = controls(lacking, names, sources).await?;
     }
     let (manifest, old) = (manifest.clone(), old.clone());
     let choosing = move || choose(&manifest, release, old, &wanted, own, foreign, &gone);
     spawn_blocking(choosing).await.map_err(BuildError::panicked)?
+}
+
+/// What was read.
+struct Indexes {
+    locked: Vec<LockedIndex>,
+    packages: Vec<PackageIndex>,
+}
+
+impl Indexes {
+    async fn read(suites: &[Suite], manifest: &Manifest, sources: &Sources) -> Result<Self, BuildError> {
+        let packages = indexes::read(suites, manifest.arch, &sources.fetcher, &sources.mirrors).await?;
+        Ok(Self { locked: locked_indexes(suites), packages })
+    }
 }
 
 /// What is to be refreshed.
@@ -210,9 +227,8 @@ fn choose(
     foreign: Indexes,
     gone: &[(LockedPackage, Control)],
 ) -> Result<Lock, BuildError> {
-    let read: Vec<LockedIndex> = own.iter().chain(&foreign).map(|(release, _)| release.locked()).collect();
     // What stays came out of the older indexes: an archive that went back makes nothing older.
-    let epoch = own.iter().map(|(release, _)| release.date).chain([old.epoch]).max().unwrap_or(old.epoch);
+    let epoch = own.locked.iter().map(|index| index.date).chain([old.epoch]).max().unwrap_or(old.epoch);
     // First, so that a locked file counts before another one of the same version.
     let mut indexes = Vec::new();
     let mut archives: BTreeMap<&str, Vec<(LockedPackage, Control)>> = BTreeMap::new();
@@ -222,14 +238,13 @@ fn choose(
     for (archive, files) in archives {
         indexes.push(PackageIndex::of_files(archive, &files, manifest.arch));
     }
-    indexes.extend(own.into_iter().flat_map(|(_, packages)| packages));
+    indexes.extend(own.packages);
     let universe = Universe::new(manifest.arch, indexes);
     if let Some(release) = release.filter(|_| wanted.packages) {
         old.packages = packages(manifest, release, &old.packages, wanted, &universe)?;
     }
     if wanted.touches_kernel() {
-        let foreign = (!foreign.is_empty())
-            .then(|| Universe::new(manifest.arch, foreign.into_iter().flat_map(|(_, packages)| packages).collect()));
+        let foreign = (!foreign.locked.is_empty()).then(|| Universe::new(manifest.arch, foreign.packages));
         let universe = foreign.as_ref().unwrap_or(&universe);
         if let LockedKernel::Distro(kernel) | LockedKernel::Debian(kernel) = &mut old.kernel {
             let new = resolve_kernel(universe, packaged_kernel_release(manifest), kernel.modules);
@@ -242,7 +257,7 @@ fn choose(
             }
         }
     }
-    for index in read {
+    for index in own.locked.into_iter().chain(foreign.locked) {
         match old.indexes.iter_mut().find(|older| older.archive == index.archive && older.suite == index.suite) {
             Some(older) => *older = index,
             None => old.indexes.push(index),

@@ -1,11 +1,13 @@
 //! A manifest's lock: the one beside it where that answers, else a new one from the signed indexes.
 
+use std::sync::Arc;
+
 use miette::Diagnostic;
 use smolvm_engine::SeenImage;
 use smolvm_fetch::{BuiltInArchive, Config, Fetcher, MirrorInputs, Mirrors};
 use smolvm_manifest::{
-    Arch, Base, Distro, KernelChoice, KernelFile, Lock, LockFile, LockedKernel, LockedManifest, Manifest, Modules,
-    Repository, question,
+    Arch, Base, Distro, KernelChoice, KernelFile, Lock, LockFile, LockedIndex, LockedKernel, LockedManifest, Manifest,
+    Modules, Repository, question,
 };
 use smolvm_packages::deb::kernel_choice::resolve_kernel;
 use smolvm_packages::deb::release::{Release, release};
@@ -17,7 +19,9 @@ use tokio::task::spawn_blocking;
 
 use crate::engine::{self, EngineKind};
 use crate::error::IoFailure;
-use crate::{BuildError, BuildOptions, Event, Events, Host, indexes, steps};
+use crate::indexes::Suite;
+use crate::memory::{Asked, Contents};
+use crate::{BuildError, BuildOptions, Event, Events, Host, Memory, indexes, steps};
 
 /// Whose kernel `kernel: debian` means.
 const DEBIAN_KERNEL: Distro = Distro::DebianTrixie;
@@ -122,42 +126,57 @@ pub(crate) async fn resolve_now(
     // Before anything is fetched: a missing daemon is told as that, not beside what its absence stopped.
     let base_image = base_image(engine, &manifest, options, events).await?;
     let (own, foreign) = tokio::try_join!(
-        own_indexes(release, &manifest, fetcher, mirrors, now),
-        kernel_indexes(foreign_kernel, &manifest, fetcher, mirrors, now),
+        own_suites(release, &manifest, fetcher, mirrors, now),
+        kernel_suites(foreign_kernel, &manifest, fetcher, mirrors, now),
     )?;
-    let choosing = move || choose(&manifest, release, own, foreign, base_image).map(|lock| (lock, manifest));
-    let (lock, manifest) = spawn_blocking(choosing).await.map_err(BuildError::panicked)??;
+    let asked = Asked {
+        question: question(&manifest),
+        own: locked_indexes(&own),
+        foreign: locked_indexes(&foreign),
+        base_image,
+    };
+    let memory = options.memory.as_ref();
+    if let Some(lock) = memory.and_then(|memory| memory.answer(&asked)) {
+        write_lock(&manifest, lock.clone(), options)?;
+        return LockedManifest::new(manifest, lock).map_err(BuildError::input);
+    }
+    let (own, foreign) = tokio::try_join!(
+        universe(&own, manifest.arch, fetcher, mirrors, memory),
+        universe(&foreign, manifest.arch, fetcher, mirrors, memory),
+    )?;
+    let choosing = move || choose(&manifest, &asked, &own, &foreign).map(|lock| (lock, manifest, asked));
+    let (lock, manifest, asked) = spawn_blocking(choosing).await.map_err(BuildError::panicked)??;
+    if let Some(memory) = memory {
+        memory.remember_answer(asked, lock.clone());
+    }
     write_lock(&manifest, lock.clone(), options)?;
     LockedManifest::new(manifest, lock).map_err(BuildError::input)
 }
 
-pub(crate) type Indexes =
-    Vec<(smolvm_packages::deb::in_release::SignedRelease, Vec<smolvm_packages::deb::index::PackageIndex>)>;
-
-/// The indexes of the base, where smolvm resolves its packages.
-pub(crate) async fn own_indexes(
+/// The suites of the base, where smolvm resolves its packages.
+pub(crate) async fn own_suites(
     release: Option<&'static Release>,
     manifest: &Manifest,
     fetcher: &Fetcher,
     mirrors: &Mirrors,
     now: i64,
-) -> Result<Indexes, BuildError> {
+) -> Result<Vec<Suite>, BuildError> {
     match release {
         Some(release) => {
             let sources = indexes::sources(release, &manifest.repositories)?;
-            indexes::read(sources, manifest.arch, fetcher, mirrors, now).await
+            indexes::verify(sources, manifest.arch, fetcher, mirrors, now).await
         }
         None => Ok(Vec::new()),
     }
 }
 
-pub(crate) async fn kernel_indexes(
+pub(crate) async fn kernel_suites(
     kernel: Option<&'static Release>,
     manifest: &Manifest,
     fetcher: &Fetcher,
     mirrors: &Mirrors,
     now: i64,
-) -> Result<Indexes, BuildError> {
+) -> Result<Vec<Suite>, BuildError> {
     match kernel {
         Some(release) => {
             // Those that name an archive of the kernel's release replace it; all others are the base's.
@@ -165,10 +184,36 @@ pub(crate) async fn kernel_indexes(
             let replacing: Vec<Repository> =
                 manifest.repositories.iter().filter(|entry| is_archive(&entry.name)).cloned().collect();
             let sources = indexes::sources(release, &replacing)?;
-            indexes::read(sources, manifest.arch, fetcher, mirrors, now).await
+            indexes::verify(sources, manifest.arch, fetcher, mirrors, now).await
         }
         None => Ok(Vec::new()),
     }
+}
+
+/// What a lock records of suites.
+pub(crate) fn locked_indexes(suites: &[Suite]) -> Vec<LockedIndex> {
+    suites.iter().map(|suite| suite.release.locked()).collect()
+}
+
+/// The packages of suites: those in memory, or else read.
+async fn universe(
+    suites: &[Suite],
+    arch: Arch,
+    fetcher: &Fetcher,
+    mirrors: &Mirrors,
+    memory: Option<&Memory>,
+) -> Result<Arc<Universe>, BuildError> {
+    let contents = Contents::of(suites, arch);
+    if let Some(universe) = memory.and_then(|memory| memory.universe(&contents)) {
+        return Ok(universe);
+    }
+    let packages = indexes::read(suites, arch, fetcher, mirrors).await?;
+    let entering = spawn_blocking(move || Arc::new(Universe::new(arch, packages)));
+    let universe = entering.await.map_err(BuildError::panicked)?;
+    if let Some(memory) = memory {
+        memory.remember_universe(contents, Arc::clone(&universe));
+    }
+    Ok(universe)
 }
 
 /// What the base is in Docker, where Docker builds.
@@ -186,36 +231,24 @@ async fn base_image(
     seen.map(Some).map_err(|error| steps::failure(error.into(), manifest))
 }
 
-/// Chooses packages and kernel.
-fn choose(
-    manifest: &Manifest,
-    release: Option<&'static Release>,
-    own: Indexes,
-    foreign: Indexes,
-    base_image: Option<SeenImage>,
-) -> Result<Lock, BuildError> {
+/// Chooses packages and kernel. What this reads of the manifest beyond `asked` must not decide anything.
+fn choose(manifest: &Manifest, asked: &Asked, own: &Universe, foreign: &Universe) -> Result<Lock, BuildError> {
+    let release = release_of(manifest);
     // A base that smolvm does not resolve is as old as its image.
-    let made = base_image.as_ref().filter(|_| release.is_none()).map(|seen| seen.created);
-    let epoch = own.iter().map(|(release, _)| release.date).chain(made).max().unwrap_or(0);
-    let indexes = own.iter().chain(&foreign).map(|(release, _)| release.locked()).collect();
-    let packages_of = |indexes: Indexes| {
-        Universe::new(manifest.arch, indexes.into_iter().flat_map(|(_, packages)| packages).collect())
-    };
-    let universe = packages_of(own);
+    let made = asked.base_image.as_ref().filter(|_| release.is_none()).map(|seen| seen.created);
+    let epoch = asked.own.iter().map(|index| index.date).chain(made).max().unwrap_or(0);
     let packages = match release {
         Some(release) => {
-            let chosen =
-                resolve(&universe, &request(manifest, release)).map_err(|error| unsatisfiable(manifest, &error))?;
-            chosen.into_iter().map(|chosen| locked(&universe, chosen)).collect()
+            let chosen = resolve(own, &request(manifest, release)).map_err(|error| unsatisfiable(manifest, &error))?;
+            chosen.into_iter().map(|chosen| locked(own, chosen)).collect()
         }
         // Docker's base resolves them by itself.
         None => Vec::new(),
     };
 
     let from_packages = |modules| {
-        let foreign_universe = (!foreign.is_empty()).then(|| packages_of(foreign));
-        let kernel_universe = foreign_universe.as_ref().unwrap_or(&universe);
-        resolve_kernel(kernel_universe, packaged_kernel_release(manifest), modules).map_err(BuildError::build)
+        let universe = if asked.foreign.is_empty() { own } else { foreign };
+        resolve_kernel(universe, packaged_kernel_release(manifest), modules).map_err(BuildError::build)
     };
     let file = |sha256: &str| KernelFile { sha256: sha256.to_owned() };
     let kernel = match &manifest.kernel {
@@ -226,8 +259,15 @@ fn choose(
         KernelChoice::Url { sha256, .. } => LockedKernel::Url(file(sha256)),
         KernelChoice::Path { sha256, .. } => LockedKernel::Path(file(sha256)),
     };
-    let base_image = base_image.map(|seen| seen.image);
-    Ok(Lock { version: Lock::VERSION, question: question(manifest), epoch, indexes, packages, kernel, base_image })
+    Ok(Lock {
+        version: Lock::VERSION,
+        question: asked.question.clone(),
+        epoch,
+        indexes: asked.own.iter().chain(&asked.foreign).cloned().collect(),
+        packages,
+        kernel,
+        base_image: asked.base_image.as_ref().map(|seen| seen.image.clone()),
+    })
 }
 
 /// What is asked of a release.
@@ -369,7 +409,9 @@ mod tests {
         let surroundings = HostSurroundings::of(Path::new("Smolfile.yaml"), &host);
         let smolfile = "base: {image: tool}\narch: amd64\nssh: false\nkernel: smolvm\n";
         let manifest = load("Smolfile.yaml", smolfile, &surroundings).unwrap().manifest;
-        let lock = choose(&manifest, None, Vec::new(), Vec::new(), None).unwrap();
+        let asked = Asked { question: question(&manifest), own: Vec::new(), foreign: Vec::new(), base_image: None };
+        let none = Universe::new(manifest.arch, Vec::new());
+        let lock = choose(&manifest, &asked, &none, &none).unwrap();
         let published = published::for_qemu(manifest.arch);
         assert_eq!(lock.kernel, LockedKernel::Smolvm(KernelFile { sha256: published.sha256.to_owned() }));
         let found = mirrors(&manifest, &BuildOptions::new("Smolfile.yaml", host)).unwrap();

@@ -15,6 +15,7 @@ use crate::download::Download;
 use crate::error::{FetchError, IndexError, MirrorFailure};
 use crate::event::FetchEvent;
 use crate::index::IndexDownload;
+use crate::made::Making;
 use crate::mirrors::{Mirror, MirrorOrigin};
 use crate::partial::Partial;
 use crate::retry::{Defeat, Health, over_mirrors};
@@ -239,6 +240,24 @@ impl Fetcher {
             }
             _ => error.into(),
         })
+    }
+
+    /// What was made of a download under this name (see [`Self::make`]), if it still has this size in bytes and this sha256.
+    pub async fn find_made(&self, name: &str, size: u64, sha256: [u8; 32]) -> Option<VerifiedFile> {
+        let Shared { options, cache, places, .. } = &*self.shared;
+        if options.vendored.is_some() {
+            return None;
+        }
+        let _place = places.acquire().await;
+        let (cache, name) = (cache.clone(), name.to_owned());
+        spawn_blocking(move || cache.find_made(&name, size, sha256)).await.ok()?
+    }
+
+    /// Begins a file that is made of a download, and takes the place of what was made under this name before. `None` where nothing
+    /// can be kept: the maker goes on without. Blocks for as long as opening a file takes.
+    pub fn make(&self, name: &str) -> Option<Making> {
+        let Shared { options, cache, .. } = &*self.shared;
+        if options.vendored.is_some() { None } else { cache.make(name) }
     }
 
     /// A file out of the folder that `smolvm vendor` filled, proven again.

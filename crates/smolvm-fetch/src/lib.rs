@@ -13,6 +13,7 @@
 //!   sha256/ab/abcd…        a whole file under the hash of its content, 0444; hashed again on every use
 //!   partial/abcd…          the beginning of that file, locked by whoever is writing to it; the next fetch goes on from here
 //!   index/0123…            an index that passed the caller's check, under the hash of its address, for conditional requests
+//!   made/4567…             what was made of downloads, under the hash of its name: the text of a compressed index; hashed on every use
 //! ```
 //!
 //! Nothing in it is synced to disk: whatever a power cut leaves behind is found by its hash, removed and fetched again.
@@ -29,6 +30,7 @@ mod error;
 mod event;
 mod fetcher;
 mod index;
+mod made;
 mod mirrors;
 mod partial;
 mod retry;
@@ -42,6 +44,7 @@ pub use config::{Config, ConfigError};
 pub use error::{FetchError, GonePackage, IndexError, MirrorFailure};
 pub use event::FetchEvent;
 pub use fetcher::{FetchOptions, Fetcher, Retries, Timeouts};
+pub use made::Making;
 pub use mirrors::{BuiltInArchive, Mirror, MirrorError, MirrorInputs, MirrorOrigin, Mirrors, mirror_variable};
 pub use snapshots::{SnapshotAddress, SnapshotChoice, snapshot_variable};
 pub use verified::{VerifiedFile, VerifyError};

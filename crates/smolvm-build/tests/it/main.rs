@@ -13,6 +13,7 @@ mod locks;
 mod mirror;
 mod mirror_faults;
 mod mmdebstrap;
+mod resolving;
 mod scripts;
 mod secrets;
 mod support;

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use serde::Serialize;
-use smolvm_build::{BuildError, BuildOptions, BuiltImage, CacheUse, EngineChoice};
+use smolvm_build::{BuildError, BuildOptions, BuiltImage, CacheUse, EngineChoice, Memory};
 use smolvm_render::shell_word;
 
 use super::{MirrorDir, Output, Store, bytes, host};
@@ -87,10 +87,12 @@ impl Arguments {
     pub(super) fn execute(&self, terminal: Terminal) -> Result<Answer, Failure> {
         let progress = Progress::new(&self.progress, terminal);
         let events = progress.events();
+        // A single build needs its memory for other things.
+        let memory = (self.files.len() > 1).then(Memory::default);
         let images = progress.during(async {
             let mut images = Vec::with_capacity(self.files.len());
             for file in &self.files {
-                let image = smolvm_build::build(&self.options(file), &events).await?;
+                let image = smolvm_build::build(&self.options(file, memory.as_ref()), &events).await?;
                 if let (Some(folder), true) = (&self.output, self.files.len() > 1) {
                     smolvm_build::deliver(&image, &folder.join(&image.name))?;
                 }
@@ -105,8 +107,9 @@ impl Arguments {
         })
     }
 
-    fn options(&self, file: &Path) -> BuildOptions {
+    fn options(&self, file: &Path, memory: Option<&Memory>) -> BuildOptions {
         let mut options = BuildOptions::new(file, host());
+        options.memory = memory.cloned();
         options.image_dir = self.store.folder();
         if self.files.len() == 1 {
             options.output.clone_from(&self.output);

@@ -47,6 +47,17 @@ pub struct IndexFile {
     pub size: u64,
     /// sha256 of the file as it is served.
     pub sha256: [u8; 32],
+    /// What it decompresses to, where the release names that too.
+    pub text: Option<IndexText>,
+}
+
+/// The text of an index that is served compressed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct IndexText {
+    /// Bytes.
+    pub size: u64,
+    /// Its sha256.
+    pub sha256: [u8; 32],
 }
 
 /// How an index is compressed.
@@ -254,7 +265,10 @@ impl SignedRelease {
             } else {
                 plain_path.clone()
             };
-            Some(IndexFile { path, plain_path, compression: *compression, size, sha256 })
+            let of_text = || self.files.get(&format!("{folder}/Packages")).copied();
+            let text = if *compression == Compression::None { None } else { of_text() };
+            let text = text.map(|(size, sha256)| IndexText { size, sha256 });
+            Some(IndexFile { path, plain_path, compression: *compression, size, sha256, text })
         })
     }
 }

@@ -1,9 +1,10 @@
 //! All packages of all indexes that a resolution may choose from.
 
 use std::cmp::Ordering;
-use std::collections::HashMap;
 use std::fmt;
+use std::hash::BuildHasher as _;
 
+use hashbrown::{DefaultHashBuilder, HashTable};
 use smolvm_manifest::{Arch, LockedPackage, PackageLayer};
 
 use super::dependency::{Dependency, entries, groups};
@@ -16,7 +17,8 @@ pub struct Universe {
     indexes: Vec<PackageIndex>,
     /// The number of the first package of each index.
     starts: Vec<u32>,
-    by_name: HashMap<Box<str>, NameId>,
+    by_name: HashTable<NameId>,
+    hasher: DefaultHashBuilder,
     names: Vec<Name>,
     /// The name of each package.
     name_of: Vec<NameId>,
@@ -30,11 +32,38 @@ pub struct PackageId(pub(crate) u32);
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) struct NameId(pub(crate) u32);
 
-#[derive(Default)]
 struct Name {
+    /// Where it stands: an index, and a place in its text. A copy of each would take as long as all else here.
+    index: u32,
+    place: Place,
     /// The packages of this name, newest first; of equal versions the one whose index was given first.
-    versions: Vec<PackageId>,
+    versions: Versions,
     providers: Vec<PackageId>,
+}
+
+/// Most names have one version, which needs no memory of its own.
+enum Versions {
+    None,
+    One(PackageId),
+    Many(Vec<PackageId>),
+}
+
+impl Versions {
+    fn push(&mut self, id: PackageId) {
+        match self {
+            Self::None => *self = Self::One(id),
+            Self::One(first) => *self = Self::Many(vec![*first, id]),
+            Self::Many(ids) => ids.push(id),
+        }
+    }
+
+    fn as_slice(&self) -> &[PackageId] {
+        match self {
+            Self::None => &[],
+            Self::One(id) => std::slice::from_ref(id),
+            Self::Many(ids) => ids,
+        }
+    }
 }
 
 /// A view of one package.
@@ -52,7 +81,8 @@ impl Universe {
             arch,
             indexes,
             starts: Vec::new(),
-            by_name: HashMap::with_capacity(total + total / 4),
+            by_name: HashTable::with_capacity(total + total / 4),
+            hasher: DefaultHashBuilder::default(),
             names: Vec::with_capacity(total + total / 4),
             name_of: Vec::with_capacity(total),
         };
@@ -99,12 +129,17 @@ impl Universe {
     }
 
     pub(crate) fn find(&self, name: &str) -> Option<NameId> {
-        self.by_name.get(name).copied()
+        let is_same = |id: &NameId| self.text_of(*id) == name;
+        self.by_name.find(self.hasher.hash_one(name), is_same).copied()
+    }
+
+    fn text_of(&self, name: NameId) -> &str {
+        self.names[name.0 as usize].text(&self.indexes)
     }
 
     /// The packages of a name, newest first.
     pub(crate) fn versions(&self, name: NameId) -> &[PackageId] {
-        &self.names[name.0 as usize].versions
+        self.names[name.0 as usize].versions.as_slice()
     }
 
     /// The packages, of any version, that provide a name.
@@ -125,7 +160,8 @@ impl Universe {
 
     /// Every name of a real package.
     pub(crate) fn real_names(&self) -> impl Iterator<Item = &str> {
-        self.by_name.iter().filter(|(_, id)| !self.versions(**id).is_empty()).map(|(name, _)| &**name)
+        let real = self.names.iter().filter(|name| !name.versions.as_slice().is_empty());
+        real.map(|name| name.text(&self.indexes))
     }
 
     /// The newest package of every name, in the order of the indexes.
@@ -164,16 +200,16 @@ impl Universe {
     fn enter_packages(&mut self) {
         let mut next = 0;
         let indexes = std::mem::take(&mut self.indexes);
-        for index in &indexes {
+        for (number, index) in indexes.iter().enumerate() {
             self.starts.push(next);
             for record in &index.records {
                 let id = PackageId(next);
                 next += 1;
-                let name = self.enter_name(record.name.of(&index.text));
+                let name = self.enter_name(&indexes, number, record.name.of(&index.text));
                 self.name_of.push(name);
                 self.names[name.0 as usize].versions.push(id);
                 for provided in entries(record.provides.of(&index.text)) {
-                    let provided = self.enter_name(provided.name);
+                    let provided = self.enter_name(&indexes, number, provided.name);
                     let providers = &mut self.names[provided.0 as usize].providers;
                     if providers.last() != Some(&id) {
                         providers.push(id);
@@ -183,22 +219,34 @@ impl Universe {
         }
         self.indexes = indexes;
         let mut names = std::mem::take(&mut self.names);
-        for name in names.iter_mut().filter(|name| name.versions.len() > 1) {
+        for name in &mut names {
+            let Versions::Many(versions) = &mut name.versions else { continue };
             let version = |id: PackageId| self.package(id).version();
-            name.versions.sort_by(|a, b| compare(version(*b), version(*a)));
-            name.versions.dedup_by(|later, first| compare(version(*later), version(*first)) == Ordering::Equal);
+            versions.sort_by(|a, b| compare(version(*b), version(*a)));
+            versions.dedup_by(|later, first| compare(version(*later), version(*first)) == Ordering::Equal);
         }
         self.names = names;
     }
 
-    fn enter_name(&mut self, name: &str) -> NameId {
-        if let Some(id) = self.by_name.get(name) {
+    /// The number of a name, which is a piece of the text of the index of this number.
+    fn enter_name(&mut self, indexes: &[PackageIndex], index: usize, name: &str) -> NameId {
+        let Self { by_name, hasher, names, .. } = self;
+        let hash = hasher.hash_one(name);
+        if let Some(id) = by_name.find(hash, |id| names[id.0 as usize].text(indexes) == name) {
             return *id;
         }
-        let id = NameId(u32::try_from(self.names.len()).unwrap_or(u32::MAX));
-        self.names.push(Name::default());
-        self.by_name.insert(name.into(), id);
+        let short = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
+        let id = NameId(short(names.len()));
+        let place = Place::within(&indexes[index].text, name);
+        names.push(Name { index: short(index), place, versions: Versions::None, providers: Vec::new() });
+        by_name.insert_unique(hash, id, |id| hasher.hash_one(names[id.0 as usize].text(indexes)));
         id
+    }
+}
+
+impl Name {
+    fn text<'u>(&self, indexes: &'u [PackageIndex]) -> &'u str {
+        self.place.of(&indexes[self.index as usize].text)
     }
 }
 

@@ -189,6 +189,7 @@ fn the_smallest_index_is_chosen_by_hash() {
     assert_eq!(index.path, format!("dists/bookworm/main/binary-amd64/by-hash/SHA256/{digest}"));
     assert_eq!(index.plain_path, "dists/bookworm/main/binary-amd64/Packages.xz");
     assert_eq!((index.compression, index.size, index.sha256), (Compression::Xz, 10, [0xab; 32]));
+    assert_eq!(index.text, Some(IndexText { size: 20, sha256: [0xab; 32] }));
 
     let error = release.package_indexes("main", Arch::Arm64).unwrap_err();
     assert_eq!(error.to_string(), "debian bookworm has no packages for arm64");
@@ -199,8 +200,9 @@ fn the_smallest_index_is_chosen_by_hash() {
     let apart =
         text("").replace("No-Support-for-Architecture-all: Packages\n", "").replace("Acquire-By-Hash: yes\n", "");
     let release = verify(&key.clearsign(&apart, MADE), &key, MADE).unwrap();
-    let paths: Vec<String> =
-        release.package_indexes("main", Arch::Amd64).unwrap().into_iter().map(|index| index.path).collect();
+    let indexes = release.package_indexes("main", Arch::Amd64).unwrap();
+    assert_eq!(indexes[1].text, None, "it is served as text");
+    let paths: Vec<String> = indexes.into_iter().map(|index| index.path).collect();
     assert_eq!(paths, ["dists/bookworm/main/binary-amd64/Packages.xz", "dists/bookworm/main/binary-all/Packages"]);
 }
 
