@@ -5,8 +5,9 @@ mod materialise;
 mod packages;
 mod step;
 
+use std::path::Path;
 use std::thread;
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use smolvm_manifest::{Layer, RunStep};
 use smolvm_render::Step;
@@ -26,9 +27,6 @@ use crate::{EngineError, Event, Stage};
 /// Builds on Linux with nothing but user namespaces.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct EmbeddedEngine;
-
-/// A file system may say that a change was so much earlier than it was.
-const MOST_RECENT: Duration = Duration::from_millis(100);
 
 /// What maintainer scripts are told that the machine is called: the same for every image, so that they can share layers.
 const INSTALLING_HOST: &str = "localhost";
@@ -122,7 +120,7 @@ impl Assembly {
             Some(base)
         } else {
             packages.install(Layer::Base, &mut session, &self.job)?;
-            let since = SystemTime::now() - MOST_RECENT;
+            let since = now_of_files(job.scratch())?;
             let mut base = session.harvest()?;
             settle(&mut base, since)?;
             // Copying it takes a while, in which the next packages are installed.
@@ -198,6 +196,14 @@ impl Assembly {
         self.cancellation.watch(session.canceller());
         Ok(session)
     }
+}
+
+/// The time that files of a folder get which are changed now: by the clock of their file system, which may be behind.
+fn now_of_files(folder: &Path) -> Result<SystemTime, EngineError> {
+    let path = folder.join("content/.now");
+    fs_err::write(&path, "")?;
+    let changed = Content::File { path, size: 0 }.changed()?;
+    Ok(changed.unwrap_or(SystemTime::UNIX_EPOCH))
 }
 
 /// What was changed shortly before a harvest, or lies where packages and scripts write into files that are there, is read at once. All

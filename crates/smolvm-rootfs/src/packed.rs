@@ -140,8 +140,8 @@ impl<'a> PackWriter<'a> {
         }
     }
 
-    /// Refuses, with [`ChangedContent`], files that were changed at this time or later: what else is done with their folder meanwhile
-    /// goes on. A file system may round the time of a change down by some 10 ms.
+    /// Refuses, with [`ChangedContent`], files that were changed at this time of their file system or later: others write in their folder
+    /// meanwhile.
     #[must_use]
     pub fn unchanged_since(self, time: SystemTime) -> Self {
         Self { unchanged_since: Some(time), ..self }

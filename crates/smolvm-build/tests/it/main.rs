@@ -14,6 +14,7 @@ mod mirror;
 mod mirror_faults;
 mod mmdebstrap;
 mod resolving;
+mod scratch;
 mod scripts;
 mod secrets;
 mod support;
