@@ -35,7 +35,8 @@ pub(crate) struct Arguments {
 /// What a reader has to know beside the figures.
 const NOTES: [&str; 8] = [
     "W1 is Debian bookworm for amd64 with openssh-server, iproute2, curl, bash, ca-certificates and python3, without recommends, as an ext4 file system of 2 GiB. \
-     smolvm's figures include the kernel and its initrd, which the other tools do not make.",
+     `to ext4`: the kernel is a file that is there, since the other tools make none or are handed one. In all other rows smolvm also fetches and unpacks Debian's kernel, \
+     and makes its initrd.",
     "Times are of the whole process, by hyperfine without a shell. Cold means empty folders for images, downloads and HOME; the machine's page cache is left as \
      it is. Before each run `sync` is awaited.",
     "Everything is resolved anew in the rows of W1 and of 20 Smolfiles, with no lock beside the Smolfile, by smolvm as by rdebootstrap.",
@@ -46,7 +47,8 @@ const NOTES: [&str; 8] = [
      Docker's layers cached.",
     "One package more: the package is not downloaded yet. Each of 20: one command with 20 Smolfiles less one command with the first alone, both with an empty \
      store and cached downloads, divided by 19.",
-    "Peak memory is the maximum resident set that `wait4` reports: of the process itself or of the largest of its children, whichever is more, not of all together.",
+    "Peak memory is the maximum resident set that `wait4` reports: of the process itself or of the largest of its children, whichever is more, not of all together; \
+     and what file systems in memory took at a time (`Shmem` of `/proc/meminfo`), in which smolvm builds.",
 ];
 
 /// Measures, and writes the page where everything was measured.

@@ -2,11 +2,16 @@
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use super::figures::median;
 use super::peers::reason;
 use crate::process::program;
 use crate::{Result, say};
+
+/// How often memory is looked at: a build holds what it unpacks for seconds.
+const LOOK_EVERY: Duration = Duration::from_millis(20);
 
 /// A command that is measured, and what is done before each time.
 pub(super) struct Contender<'a> {
@@ -60,7 +65,7 @@ impl Bench {
         Ok(took)
     }
 
-    /// The peak memory of a command in each round, in MB.
+    /// The peak memory of a command in each round, in MB: of its largest process, and of file systems in memory.
     pub(super) fn memory(&self, contender: &Contender<'_>) -> Result<Vec<f64>> {
         let file = self.folder.join("memory");
         let mut megabytes = Vec::new();
@@ -68,9 +73,8 @@ impl Bench {
             (contender.prepare)()?;
             let mut command = self.command("/usr/bin/time");
             command.args(["--format", "%M", "--output"]).arg(&file).arg("--").args(&contender.words);
-            self.quietly(command)?;
-            // In units of 1024 bytes.
-            let peak = fs_err::read_to_string(&file)?.trim().parse::<f64>()? * 1024.0 / 1_000_000.0;
+            let shared = most_shared_during(|| self.quietly(command))?;
+            let peak = (fs_err::read_to_string(&file)?.trim().parse::<f64>()? + shared) * 1024.0 / 1_000_000.0;
             say(&format!("   round {round}: {} {peak:.0} MB", contender.name));
             megabytes.push(peak);
         }
@@ -142,6 +146,34 @@ fn seconds(report: &str) -> Result<f64> {
     let times = report["results"][0]["times"].as_array().ok_or("hyperfine's report holds no times")?;
     let times: Vec<f64> = times.iter().filter_map(serde_json::Value::as_f64).collect();
     median(&times).ok_or_else(|| "hyperfine's report holds no times".into())
+}
+
+/// How much more memory than before belonged to file systems in memory at some time while this ran, in units of 1024 bytes.
+fn most_shared_during(work: impl FnOnce() -> Result) -> Result<f64> {
+    let before = shared()?;
+    let done = AtomicBool::new(false);
+    let most = std::thread::scope(|scope| {
+        let watching = scope.spawn(|| {
+            let mut most = before;
+            while !done.load(Ordering::Relaxed) {
+                most = most.max(shared().unwrap_or(before));
+                std::thread::sleep(LOOK_EVERY);
+            }
+            most
+        });
+        let worked = work();
+        done.store(true, Ordering::Relaxed);
+        let most = watching.join().map_err(|_| "the watching thread failed");
+        worked.and(most.map_err(Into::into))
+    })?;
+    Ok(most - before)
+}
+
+/// What the machine has in file systems in memory and in other shared memory, in units of 1024 bytes.
+fn shared() -> Result<f64> {
+    let text = fs_err::read_to_string("/proc/meminfo")?;
+    let line = text.lines().find_map(|line| line.strip_prefix("Shmem:"));
+    Ok(line.ok_or("/proc/meminfo does not tell")?.trim().trim_end_matches(" kB").parse()?)
 }
 
 #[cfg(test)]

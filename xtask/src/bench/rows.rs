@@ -1,7 +1,7 @@
 //! The rows of the table: what each measures, and what is to be reached.
 
 use std::cell::Cell;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::measure::{Bench, Contender};
 use super::page::{Beside, Line, Target, Unit};
@@ -95,7 +95,8 @@ impl Rows<'_> {
     }
 
     fn cold(&self) -> Result<Vec<Line>> {
-        let mut contenders = vec![self.from(Kept::Nothing)];
+        let kernel = self.keep_kernel()?;
+        let mut contenders = vec![self.from(Kept::Nothing), self.with_kernel(Kept::Nothing, &kernel)];
         let (bench, peers) = (self.bench, self.peers);
         if peers.rdebootstrap.is_ok() {
             contenders.push(peers.by_rdebootstrap(bench, false));
@@ -113,18 +114,21 @@ impl Rows<'_> {
         };
         let builder = peers.builder.as_ref().map(|_| ()).map_err(Clone::clone);
         let ours = &seconds[0].clone()?;
-        let work = "W1 cold, empty caches";
+        let plain = &seconds[1].clone()?;
+        let (work, to_ext4) = ("W1 cold, empty caches, with Debian's kernel", "W1 cold, empty caches, to ext4");
         Ok(vec![
+            line(to_ext4, plain, beside(RDEBOOTSTRAP, peers.rdebootstrap.clone()), Target::Part(0.5)),
+            line(to_ext4, plain, beside(BUILDER, builder.clone()), Target::Part(0.25)),
+            line(to_ext4, plain, beside(MMDEBSTRAP, peers.mmdebstrap.clone()), Target::None),
             line(work, ours, beside(RDEBOOTSTRAP, peers.rdebootstrap.clone()), Target::Part(0.5)),
             line(work, ours, beside(BUILDER, builder), Target::Part(0.25)),
-            line(work, ours, beside(MMDEBSTRAP, peers.mmdebstrap.clone()), Target::None),
         ])
     }
 
     fn cached(&self) -> Result<Vec<Line>> {
-        let first = self.from(Kept::Nothing);
-        self.once(&first)?;
-        let mut contenders = vec![self.from(Kept::Downloads)];
+        // Leaves the downloads too.
+        let kernel = self.keep_kernel()?;
+        let mut contenders = vec![self.from(Kept::Downloads), self.with_kernel(Kept::Downloads, &kernel)];
         let ready = self.peers.rdebootstrap.clone();
         let ready = ready.and_then(|()| reason(self.once(&self.peers.by_rdebootstrap(self.bench, false))));
         if ready.is_ok() {
@@ -135,7 +139,12 @@ impl Rows<'_> {
             Ok(()) => measured(&contenders, &seconds, RDEBOOTSTRAP),
             Err(reason) => skipped(RDEBOOTSTRAP, reason),
         };
-        Ok(vec![line("W1, downloads cached, no layers", &seconds[0].clone()?, beside, Target::Part(0.45))])
+        let (work, to_ext4) =
+            ("W1, downloads cached, no layers, with Debian's kernel", "W1, downloads cached, no layers, to ext4");
+        Ok(vec![
+            line(to_ext4, &seconds[1].clone()?, beside.clone(), Target::Part(0.45)),
+            line(work, &seconds[0].clone()?, beside, Target::Part(0.45)),
+        ])
     }
 
     fn nothing(&self) -> Result<Vec<Line>> {
@@ -253,6 +262,9 @@ impl Rows<'_> {
 
     fn memory(&self) -> Result<Vec<Line>> {
         let cold = self.bench.memory(&self.from(Kept::Nothing))?;
+        let mut on_disk = self.from(Kept::Nothing);
+        on_disk.words.extend(["--scratch-memory", "0"].map(str::to_owned));
+        let on_disk = self.bench.memory(&on_disk)?;
         self.once(&self.from(Kept::Downloads))?;
         let prepare = || {
             self.counter.set(self.counter.get() + 1);
@@ -270,7 +282,11 @@ impl Rows<'_> {
             beside: Beside::Nothing,
             target: Target::AtMost(most),
         };
-        Ok(vec![line("peak memory, W1 cold", cold, 400.0), line("peak memory, one file changed", changed, 100.0)])
+        Ok(vec![
+            line("peak memory, W1 cold", cold, 400.0),
+            line("peak memory, W1 cold, with `--scratch-memory 0`", on_disk, 400.0),
+            line("peak memory, one file changed", changed, 100.0),
+        ])
     }
 
     /// Our build of W1, with no image, layer or lock there.
@@ -282,6 +298,26 @@ impl Rows<'_> {
         };
         let words = self.build(&[self.project()]);
         Contender { name: "smolvm", words, prepare: Box::new(prepare), image: None, runs: 1 }
+    }
+
+    /// The same with a kernel that is one file, as the other tools have none or are handed one.
+    fn with_kernel<'a>(&'a self, kept: Kept, kernel: &'a Path) -> Contender<'a> {
+        let prepare = move || {
+            self.clear(kept)?;
+            Smolfile { kernel: Some(kernel.to_owned()), ..Smolfile::default() }.write(&self.project_folder())?;
+            Ok(())
+        };
+        Contender { name: "smolvm, kernel from a file", prepare: Box::new(prepare), ..self.from(kept) }
+    }
+
+    /// Builds W1 from nothing, and keeps the kernel of it in a place of the bench's.
+    fn keep_kernel(&self) -> Result<PathBuf> {
+        self.once(&self.from(Kept::Nothing))?;
+        let images = self.bench.folder.join("store/images");
+        let image = fs_err::read_dir(images)?.next().ok_or("the store has no image")??;
+        let kernel = self.bench.folder.join("kernel");
+        fs_err::copy(image.path().join("kernel"), &kernel)?;
+        Ok(kernel)
     }
 
     /// Does a contender's work without measuring it.

@@ -20,6 +20,8 @@ pub(super) struct Smolfile {
     pub(super) key: Option<String>,
     /// What the file of 1 KB begins with.
     pub(super) content: String,
+    /// A kernel to take as it is, instead of Debian's package with its modules.
+    pub(super) kernel: Option<PathBuf>,
 }
 
 impl Smolfile {
@@ -27,6 +29,9 @@ impl Smolfile {
     pub(super) fn write(&self, folder: &Path) -> Result<PathBuf> {
         fs_err::create_dir_all(folder)?;
         fs_err::write(folder.join("file"), format!("{:.<1024}", self.content))?;
+        if let Some(kernel) = &self.kernel {
+            fs_err::copy(kernel, folder.join("kernel"))?;
+        }
         let path = folder.join("Smolfile.yaml");
         fs_err::write(&path, self.text(&folder_name(folder)))?;
         Ok(path)
@@ -39,8 +44,9 @@ impl Smolfile {
             Some(key) => format!("ssh: {{authorized_keys: [\"{key}\"]}}\n"),
             None => String::new(),
         };
+        let kernel = if self.kernel.is_some() { "kernel: {path: kernel}\n" } else { "" };
         format!(
-            "name: {name}\nbase: debian:bookworm\narch: amd64\nsize: {MEBIBYTES}MiB\npackages: [{}]\nenv: {{VALUE: \"{value}\"}}\n{keys}files:\n  - {{source: file, target: /etc/file}}\n",
+            "name: {name}\nbase: debian:bookworm\narch: amd64\nsize: {MEBIBYTES}MiB\npackages: [{}]\nenv: {{VALUE: \"{value}\"}}\n{keys}{kernel}files:\n  - {{source: file, target: /etc/file}}\n",
             packages.join(", ")
         )
     }
