@@ -106,12 +106,12 @@ impl Assembly {
         })
     }
 
-    /// The base, out of the cache or out of packages, and on it the user's packages.
+    /// The base, or all but a few packages, out of the cache or out of packages, and on it the user's packages.
     fn install(&mut self, mut packages: Arriving) -> Result<(Session, Cached), EngineError> {
         let mut session = self.session(Network::None, INSTALLING_HOST)?;
-        let base = if let Some(base) = self.job.layers.get(Layer::Base).cloned() {
-            session.place(&self.materials.whole(base.tree())?)?;
-            base
+        let below = if let Some(cached) = packages.onto.clone() {
+            session.place(&self.materials.whole(cached.tree())?)?;
+            cached
         } else {
             packages.install(Layer::Base, &mut session, &self.job)?;
             let base = self.job.layers.keep(Layer::Base, &session.harvest()?, None)?;
@@ -119,7 +119,7 @@ impl Assembly {
             base
         };
         packages.install(Layer::Packages, &mut session, &self.job)?;
-        let installed = self.job.layers.keep(Layer::Packages, &session.harvest()?, Some(&base))?;
+        let installed = self.job.layers.keep(Layer::Packages, &session.harvest()?, Some(&below))?;
         self.made.push(installed.clone());
         Ok((session, installed))
     }
