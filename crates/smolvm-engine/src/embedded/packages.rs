@@ -49,9 +49,12 @@ pub(super) async fn fetch_all(job: &Job) -> Result<Arriving, EngineError> {
     let mut fetching = Fetching::start(job);
     if let Some(smaller) = job.layers.smaller_packages()? {
         fetching = match fetching.to_add(smaller).await? {
-            Addition::Possible(arriving) => return Ok(arriving),
+            Addition::Possible(arriving) => {
+                job.events.send(Event::Note(format!("packages: {} to the cached layer", arriving.added())));
+                return Ok(arriving);
+            }
             Addition::Refused(fetching, why) => {
-                job.events.send(Event::Note(format!("packages are installed together again: {why}")));
+                job.events.send(Event::Note(format!("packages: all installed together again, since {why}")));
                 fetching
             }
         };
@@ -200,6 +203,14 @@ async fn fetch(
 }
 
 impl Arriving {
+    /// What is added to a layer, in a word.
+    fn added(&self) -> String {
+        match self.user.iter().flat_map(|wave| &wave.unpack).collect::<Vec<_>>()[..] {
+            [name] => format!("{name} added"),
+            ref names => format!("{} added", names.len()),
+        }
+    }
+
     /// Installs those of a layer: files placed, scripts run, everything configured.
     pub(super) fn install(&mut self, layer: Layer, session: &mut Session, job: &Job) -> Result<(), EngineError> {
         let waves = if layer == Layer::Base { &self.base } else { &self.user };

@@ -7,15 +7,15 @@ use super::{Database, EntryKind, Installed, InstalledImage, Places, Refusal, abo
 /// The files of dpkg's database that run while packages are installed.
 const KINDS: [&str; 3] = ["preinst", "postinst", "config"];
 
-/// Folders whose programs are found by their name.
-const PROGRAMS: [&str; 5] = ["usr/bin", "usr/sbin", "usr/games", "bin", "sbin"];
-
-/// Folders that so many scripts name that it means nothing: what they look at there has a name of its own.
-const COMMON: [&str; 12] = [
+/// Folders that so many scripts name that it means nothing: what they look for there has a name of its own.
+const COMMON: [&str; 15] = [
+    "bin",
     "etc",
     "opt",
+    "sbin",
     "usr",
     "usr/bin",
+    "usr/games",
     "usr/include",
     "usr/lib",
     "usr/libexec",
@@ -50,7 +50,8 @@ impl Scripts {
         Self(database.packages().filter(runs).flat_map(of).flatten().collect())
     }
 
-    /// No script may speak of a program that is added, nor of a folder that something is added to.
+    /// No script may speak of a package that is added, of a program or another file in a common folder, nor of a folder that something is
+    /// added to.
     pub(super) fn check(&self, image: &InstalledImage<'_>, places: &Places<'_>) -> Result<(), Refusal> {
         for (word, package) in words(image, places) {
             if let Some((script, _)) = self.0.iter().find(|(_, text)| speaks_of(text, &word)) {
@@ -62,17 +63,17 @@ impl Scripts {
     }
 }
 
-/// The names of the added programs, and the folders that scripts might look through, each with the package that brings it.
+/// The names that scripts might look for, and the folders that they might look through, each with the package that brings it.
 fn words<'p>(image: &InstalledImage<'_>, places: &Places<'p>) -> BTreeMap<String, &'p str> {
     let mut words = BTreeMap::new();
     for (path, owners) in &places.0 {
-        let (package, entry) = owners[0];
+        let (package, entry) = (owners[0].0.control.name.as_str(), owners[0].1);
+        words.insert(package.to_owned(), package);
         if entry.kind == EntryKind::Directory || TEXTS.iter().any(|texts| path.starts_with(texts)) {
             continue;
         }
-        let package = package.control.name.as_str();
         if let Some((folder, name)) = path.rsplit_once('/')
-            && PROGRAMS.contains(&folder)
+            && is_common(folder)
         {
             words.insert(name.to_owned(), package);
         }

@@ -161,6 +161,8 @@ fn what_does_not_commute_is_refused_with_the_reason() {
         ),
         (vec![deb().file("./bin/frob", "x")], "server.postinst speaks of frob, which tool brings"),
         (vec![deb().file("./bin/waiting-one", "x")], "libc-bin.postinst speaks of waiting-one, which tool brings"),
+        (vec![new("frob").file("./opt/x", "x")], "server.postinst speaks of frob, which frob brings"),
+        (vec![deb().file("./etc/frob", "x")], "server.postinst speaks of frob, which tool brings"),
         (vec![deb().file("./etc/server.d/x", "x")], "server.postinst speaks of /etc/server.d, which tool brings"),
         (
             vec![deb().control_file("triggers", "no such word\n")],
