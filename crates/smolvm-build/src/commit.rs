@@ -39,17 +39,23 @@ pub(crate) async fn commit(
         let staging = store.stage(&turn)?;
         let folder = staging.path().to_owned();
 
-        let (rootfs, disk_bytes) = job.events.stage(Stage::Write, || {
-            write_rootfs(
-                &mut tree,
-                &job.locked.manifest,
-                job.epoch(),
-                turn.key().as_str(),
-                &folder.join(BlobRecord::ROOTFS),
-                &stop,
-            )
-        })?;
         let manifest = &job.locked.manifest;
+        let mut write = || {
+            let place = folder.join(BlobRecord::ROOTFS);
+            write_rootfs(&mut tree, manifest, job.epoch(), turn.key().as_str(), &place, &stop)
+        };
+        let put_kernel = || {
+            let initrd = kernel.initrd.as_ref().map(|initrd| put(initrd, &folder, BlobRecord::INITRD));
+            Ok::<_, BuildError>((put(&kernel.image, &folder, BlobRecord::KERNEL)?, initrd.transpose()?))
+        };
+        let ((rootfs, disk_bytes), (kernel_file, initrd)) = job.events.stage(Stage::Write, || {
+            std::thread::scope(|scope| {
+                let kernel_files = scope.spawn(put_kernel);
+                let rootfs = write()?;
+                let kernel_files = kernel_files.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
+                Ok::<_, BuildError>((rootfs, kernel_files))
+            })
+        })?;
         let record = ImageRecord {
             format: ImageRecord::FORMAT,
             name: manifest.name.clone(),
@@ -59,8 +65,8 @@ pub(crate) async fn commit(
             boot_args: boot_args(Vmm::Qemu, manifest.arch, &manifest.boot_args),
             extra_boot_args: manifest.boot_args.clone(),
             ssh: manifest.ssh.is_some(),
-            kernel: put(&kernel.image, &folder, BlobRecord::KERNEL)?,
-            initrd: kernel.initrd.as_ref().map(|initrd| put(initrd, &folder, BlobRecord::INITRD)).transpose()?,
+            kernel: kernel_file,
+            initrd,
             rootfs,
             disk_bytes,
             reproducible: reproducible(manifest),

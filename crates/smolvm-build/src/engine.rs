@@ -8,7 +8,7 @@ use smolvm_manifest::{Base, Manifest};
 use smolvm_store::Store;
 
 use crate::unsupported::needs_docker;
-use crate::{BuildError, BuildOptions, EngineChoice, FailureClass};
+use crate::{BuildError, BuildOptions, EngineChoice, Event, FailureClass, memory};
 
 /// The engine of a build. The two make different bytes, so it is part of the key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -72,10 +72,24 @@ pub(crate) fn falls_back(kind: EngineKind, choice: EngineChoice, error: &BuildEr
         && smolvm_sandbox::check_host().is_err()
 }
 
+/// Builds in memory, and on the disk where that does not suffice.
+async fn embedded(job: Job, options: &BuildOptions) -> Result<Built, EngineError> {
+    let Some(memory) = memory::mount(&job, options) else { return EmbeddedEngine.build(job).await };
+    let in_memory = Job { scratch: job.scratch.clone().in_memory(memory.clone()), ..job.clone() };
+    match EmbeddedEngine.build(in_memory).await {
+        Err(error) if memory::was_full(&memory, &error) => {
+            drop(memory);
+            job.events.send(Event::Note("the image outgrew the memory for builds: once more, on the disk".to_owned()));
+            EmbeddedEngine.build(job).await
+        }
+        outcome => outcome,
+    }
+}
+
 /// Has the engine build the tree.
 pub(crate) async fn run(kind: EngineKind, job: Job, options: &BuildOptions) -> Result<Built, EngineError> {
     match kind {
-        EngineKind::Embedded => EmbeddedEngine.build(job).await,
+        EngineKind::Embedded => embedded(job, options).await,
         EngineKind::Docker => {
             let docker = docker(options, &job.locked.manifest.name).await?;
             Box::pin(docker.build(job)).await

@@ -12,6 +12,7 @@ mod ignore;
 mod indexes;
 mod kernel;
 mod locking;
+mod memory;
 mod options;
 mod output;
 mod prune;

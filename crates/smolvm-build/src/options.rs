@@ -30,6 +30,9 @@ pub struct BuildOptions {
     pub cache: CacheUse,
     /// Take what the lock names from this folder alone, which [`vendor`](crate::vendor()) filled: no mirror, no cache, no index.
     pub mirror_dir: Option<PathBuf>,
+    /// How many bytes of memory the files of a build in progress may take, half of what is available unless said; beyond that they lie
+    /// on the disk of the store. The embedded engine's.
+    pub scratch_memory: Option<u64>,
     /// How often a mirror is asked before the next one is, or the build fails.
     pub retries: Retries,
     /// How long a mirror may take.
@@ -52,6 +55,7 @@ impl BuildOptions {
             locked: false,
             cache: CacheUse::Use,
             mirror_dir: host.mirror_dir(),
+            scratch_memory: None,
             retries: Retries::default(),
             timeouts: Timeouts::default(),
             host,

@@ -5,9 +5,12 @@ mod materialise;
 mod packages;
 mod step;
 
+use std::thread;
+use std::time::{Duration, SystemTime};
+
 use smolvm_manifest::{Layer, RunStep};
 use smolvm_render::Step;
-use smolvm_rootfs::RootTree;
+use smolvm_rootfs::{Content, Inode, Kind, RootTree};
 use smolvm_sandbox::{Network, SandboxOptions, Session};
 use tokio::task::spawn_blocking;
 
@@ -23,6 +26,9 @@ use crate::{EngineError, Event, Stage};
 /// Builds on Linux with nothing but user namespaces.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct EmbeddedEngine;
+
+/// A file system may say that a change was so much earlier than it was.
+const MOST_RECENT: Duration = Duration::from_millis(100);
 
 /// What maintainer scripts are told that the machine is called: the same for every image, so that they can share layers.
 const INSTALLING_HOST: &str = "localhost";
@@ -57,7 +63,7 @@ struct Assembly {
 impl Assembly {
     fn new(job: Job, cancellation: Cancellation) -> Self {
         let editor = Editor::new(job.epoch(), &job.local_files());
-        let materials = Materials::new(job.scratch());
+        let materials = Materials::new(&job.scratch);
         Self { job, cancellation, editor, materials, made: Vec::new() }
     }
 
@@ -109,17 +115,25 @@ impl Assembly {
     /// The base, or all but a few packages, out of the cache or out of packages, and on it the user's packages.
     fn install(&mut self, mut packages: Arriving) -> Result<(Session, Cached), EngineError> {
         let mut session = self.session(Network::None, INSTALLING_HOST)?;
+        let job = &self.job;
         let below = if let Some(cached) = packages.onto.clone() {
             session.place(&self.materials.whole(cached.tree())?)?;
-            cached
+            packages.install(Layer::Packages, &mut session, job)?;
+            Some(cached)
         } else {
             packages.install(Layer::Base, &mut session, &self.job)?;
-            let base = self.job.layers.keep(Layer::Base, &session.harvest()?, None)?;
-            self.made.push(base.clone());
-            base
+            let since = SystemTime::now() - MOST_RECENT;
+            let mut base = session.harvest()?;
+            settle(&mut base, since)?;
+            // Copying it takes a while, in which the next packages are installed.
+            thread::scope(|scope| {
+                let keeping = scope.spawn(|| job.layers.keep_unless_changed(Layer::Base, &base, None, Some(since)));
+                packages.install(Layer::Packages, &mut session, job)?;
+                keeping.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+            })?
         };
-        packages.install(Layer::Packages, &mut session, &self.job)?;
-        let installed = self.job.layers.keep(Layer::Packages, &session.harvest()?, Some(&below))?;
+        self.made.extend(below.clone());
+        let installed = self.job.layers.keep(Layer::Packages, &session.harvest()?, below.as_ref())?;
         self.made.push(installed.clone());
         Ok((session, installed))
     }
@@ -177,12 +191,27 @@ impl Assembly {
     fn session(&self, network: Network, hostname: &str) -> Result<Session, EngineError> {
         let session = smolvm_sandbox::start(&SandboxOptions {
             scratch: self.job.scratch().to_owned(),
+            memory: self.job.scratch.memory().cloned(),
             network,
             hostname: hostname.to_owned(),
         })?;
         self.cancellation.watch(session.canceller());
         Ok(session)
     }
+}
+
+/// What was changed shortly before a harvest, or lies where packages and scripts write into files that are there, is read at once. All
+/// else is large, and replaced if at all.
+fn settle(tree: &mut RootTree, since: SystemTime) -> Result<(), EngineError> {
+    const REPLACED: &str = "usr/";
+    let paths: Vec<String> = tree.iter().map(|(path, _, _)| path.to_owned()).collect();
+    for path in paths {
+        let Some(Inode { kind: Kind::File(content), .. }) = tree.get_mut(&path) else { continue };
+        if !path.starts_with(REPLACED) || content.changed()?.is_some_and(|changed| changed >= since) {
+            *content = Content::bytes(content.read()?);
+        }
+    }
+    Ok(())
 }
 
 /// A layer that is said to be in the cache and is not.

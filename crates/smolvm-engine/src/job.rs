@@ -11,6 +11,7 @@ use smolvm_fetch::{Fetcher, Mirrors};
 use smolvm_manifest::{LockedManifest, Secret};
 use smolvm_render::Recipe;
 use smolvm_rootfs::RootTree;
+use smolvm_sandbox::MemoryFolder;
 
 use crate::{Cached, EngineError, Events, Layers};
 
@@ -56,6 +57,7 @@ pub struct Job {
 #[derive(Debug, Clone)]
 pub struct ScratchFolder {
     path: PathBuf,
+    memory: Option<MemoryFolder>,
     _guard: Arc<dyn Guard>,
 }
 
@@ -67,12 +69,28 @@ impl<T: Any + Debug + Send + Sync> Guard for T {}
 impl ScratchFolder {
     /// The folder at `path`, which dropping `guard` removes.
     pub fn new(path: PathBuf, guard: Arc<dyn Guard>) -> Self {
-        Self { path, _guard: guard }
+        Self { path, memory: None, _guard: guard }
     }
 
-    /// Where it is.
+    /// The same folder, with memory mounted on it for what the embedded engine unpacks and builds.
+    #[must_use]
+    pub fn in_memory(self, memory: MemoryFolder) -> Self {
+        Self { memory: Some(memory), ..self }
+    }
+
+    /// Where it is, on the disk.
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// The memory that is mounted on it.
+    pub fn memory(&self) -> Option<&MemoryFolder> {
+        self.memory.as_ref()
+    }
+
+    /// Where sandboxes find it: in memory, or on the disk.
+    pub(crate) fn place(&self) -> &Path {
+        self.memory.as_ref().map_or(&*self.path, MemoryFolder::path)
     }
 }
 
@@ -100,6 +118,6 @@ impl Job {
     }
 
     pub(crate) fn scratch(&self) -> &Path {
-        self.scratch.path()
+        self.scratch.place()
     }
 }

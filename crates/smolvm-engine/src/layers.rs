@@ -3,10 +3,11 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use serde::{Deserialize, Serialize};
 use smolvm_manifest::{BuildKey, Inputs, Layer, LayerInputs};
-use smolvm_rootfs::{PackWriter, PackedTree, RootTree};
+use smolvm_rootfs::{ChangedContent, PackWriter, PackedTree, RootTree};
 use smolvm_store::{CachedLayer, LayerContent, Store};
 
 use crate::EngineError;
@@ -107,16 +108,35 @@ impl Layers {
 
     /// Puts a tree into the cache as what is there up to and with this layer. Contents of `below` are not written again.
     pub fn keep(&self, layer: Layer, tree: &RootTree, below: Option<&Cached>) -> Result<Cached, EngineError> {
+        let kept = self.keep_unless_changed(layer, tree, below, None)?;
+        kept.ok_or_else(|| std::io::Error::other("a layer changed while nothing could change it").into())
+    }
+
+    /// The same, while work goes on in the folder that holds the tree's contents. Nothing is kept where a file was changed `since` then:
+    /// what it held is lost.
+    pub(crate) fn keep_unless_changed(
+        &self,
+        layer: Layer,
+        tree: &RootTree,
+        below: Option<&Cached>,
+        since: Option<SystemTime>,
+    ) -> Result<Option<Cached>, EngineError> {
         let lock = self.store.lock(&self.key(layer))?;
         // Another build may have made the same meanwhile.
         if let Some(cached) = self.look_up(layer)? {
-            return Ok(cached);
+            return Ok(Some(cached));
         }
         let staging = self.store.stage_layer(&lock)?;
         let content = staging.content()?;
         let place = self.store.layer_content(lock.key());
-        let packed = PackWriter::new(&content, &place, below.map(|below| &*below.tree)).pack(tree);
-        let packed = packed.map_err(|error| self.failed(&error))?;
+        let mut writer = PackWriter::new(&content, &place, below.map(|below| &*below.tree));
+        if let Some(since) = since {
+            writer = writer.unchanged_since(since);
+        }
+        let packed = match writer.pack(tree) {
+            Err(error) if ChangedContent::is(&error) => return Ok(None),
+            packed => packed.map_err(|error| self.failed(&error))?,
+        };
         let key_of = |path: &Path| Some(path.parent()?.file_name()?.to_str()?.to_owned());
         let listing = packed.to_bytes(key_of).map_err(|error| self.failed(&error))?;
         let others = packed.packs().into_iter().filter(|path| *path != place).filter_map(key_of);
@@ -124,7 +144,7 @@ impl Layers {
             others.filter_map(|key| below.and_then(|below| below.stored.content_of(&key))).collect();
         let made_of = serde_json::to_vec(&self.made_of(layer)).map_err(|error| self.failed(&error.into()))?;
         let stored = staging.commit(&listing, &made_of, &below)?;
-        Ok(Cached { layer, tree: Arc::new(packed), stored })
+        Ok(Some(Cached { layer, tree: Arc::new(packed), stored }))
     }
 
     fn key(&self, layer: Layer) -> BuildKey {

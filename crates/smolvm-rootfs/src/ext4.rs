@@ -1,4 +1,4 @@
-//! The tree as an ext4 file system in a sparse file: deterministic, in one ascending pass, with no mount and no root.
+//! The tree as an ext4 file system in a sparse file: deterministic, nothing written twice, with no mount and no root.
 
 mod acl;
 mod declare;
@@ -68,7 +68,8 @@ pub struct Ext4Summary {
 ///
 /// The same tree and options give the same bytes, wherever the content lies. Nothing is synced.
 ///
-/// It takes the time of reading, hashing and writing all that is not a hole, on all cores and with some 12 MiB of memory beside the metadata.
+/// It takes the time of reading, hashing and writing all that is not a hole, on all cores and with a MiB of memory for each beside the metadata.
+/// Past the page cache where the file system of the file can do that.
 /// Holes cost nothing in the first 4 GiB. From there to 256 GiB the 64 MiB around each piece of data or metadata are hashed whole, which is
 /// two seconds for an image of 200 GiB, and beyond that everything is, at a second for each few GiB. When `stop` becomes true meanwhile,
 /// [`Ext4Error::Stopped`] comes back soon.
@@ -82,7 +83,7 @@ pub fn write_ext4(
     let (size_bytes, sealed) = size::seal(&declared, options)?;
 
     let mut metadata = Metadata::default();
-    // Only the metadata is taken from mkext4's writer: `stream` lays the content between it in one ascending pass, from which the
+    // Only the metadata is taken from mkext4's writer: `stream` lays the content between it block by block, from which the
     // hash can be computed without reading anything back.
     sealed.layout.writer(&mut metadata).map_err(Ext4Error::from_mkext4)?;
     file.set_len(0).and_then(|()| file.set_len(size_bytes)).map_err(Ext4Error::Write)?;

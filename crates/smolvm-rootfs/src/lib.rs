@@ -12,6 +12,6 @@ pub use archive::write_tar;
 pub use cpio::{CpioWriter, DeviceKind};
 pub use ext4::{Ext4Error, Ext4Options, Ext4Size, Ext4Summary, write_ext4};
 pub use listing::{digest, write_listing};
-pub use packed::{PackWriter, PackedTree};
+pub use packed::{ChangedContent, PackWriter, PackedTree};
 pub use sparse_hash::hash_sparse;
 pub use tree::{Content, Inode, InodeId, Kind, RootTree, TreeError};

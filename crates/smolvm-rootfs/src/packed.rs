@@ -4,11 +4,13 @@ use std::collections::{BTreeSet, HashMap};
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
+use thiserror::Error;
 
 use crate::ext4::data_ranges;
 use crate::{Content, Inode, InodeId, Kind, RootTree, TreeError};
@@ -108,6 +110,21 @@ pub struct PackWriter<'a> {
     path: Arc<Path>,
     length: u64,
     known: HashMap<[u8; 32], Content>,
+    unchanged_since: Option<SystemTime>,
+}
+
+/// A content that is not what it was any more.
+#[derive(Debug, Error)]
+#[error("`{path}` was changed while it was being read")]
+pub struct ChangedContent {
+    path: PathBuf,
+}
+
+impl ChangedContent {
+    /// Whether this is what an error of [`PackWriter::pack`] says.
+    pub fn is(error: &io::Error) -> bool {
+        error.get_ref().is_some_and(|inner| inner.is::<Self>())
+    }
 }
 
 impl<'a> PackWriter<'a> {
@@ -119,7 +136,15 @@ impl<'a> PackWriter<'a> {
             path: path.into(),
             length: 0,
             known: known.map(|(digest, content)| (digest, content.clone())).collect(),
+            unchanged_since: None,
         }
+    }
+
+    /// Refuses, with [`ChangedContent`], files that were changed at this time or later: what else is done with their folder meanwhile
+    /// goes on. A file system may round the time of a change down by some 10 ms.
+    #[must_use]
+    pub fn unchanged_since(self, time: SystemTime) -> Self {
+        Self { unchanged_since: Some(time), ..self }
     }
 
     /// Writes what is new of a tree's contents, and gives the tree with all of them packed. Nothing is synced.
@@ -137,8 +162,10 @@ impl<'a> PackWriter<'a> {
             if content.size() > BATCH {
                 self.flush(&mut batch, &mut packed)?;
                 bytes = 0;
-                let digest = hash_large(content)?;
+                let since = self.unchanged_since;
+                let digest = hash_large(content).map_err(|error| if_changed(content, since, error))?;
                 self.put(digest, id, content, None, &mut packed)?;
+                check_unchanged(content, self.unchanged_since)?;
                 continue;
             }
             bytes += content.size();
@@ -160,8 +187,10 @@ impl<'a> PackWriter<'a> {
 
     /// Reads and hashes on all cores, then writes in order.
     fn flush(&mut self, batch: &mut Vec<(InodeId, &Content)>, packed: &mut PackedTree) -> io::Result<()> {
+        let unchanged_since = self.unchanged_since;
         let read = |(id, content): &(InodeId, &Content)| {
-            let bytes = content.read()?;
+            let bytes = content.read().map_err(|error| if_changed(content, unchanged_since, error))?;
+            check_unchanged(content, unchanged_since)?;
             Ok((*id, *blake3::hash(&bytes).as_bytes(), bytes))
         };
         let read: Vec<_> = batch.par_iter().map(read).collect::<io::Result<_>>()?;
@@ -229,6 +258,23 @@ impl<'a> PackWriter<'a> {
     }
 }
 
+/// A file that cannot be read is not what it was either, where that may be.
+fn if_changed(content: &Content, since: Option<SystemTime>, error: io::Error) -> io::Error {
+    match (content, since) {
+        (Content::File { path, .. }, Some(_)) => io::Error::other(ChangedContent { path: path.clone() }),
+        _ => error,
+    }
+}
+
+/// To be asked after it was read. Of a file that was moved there since, the time of the change is that of the move.
+fn check_unchanged(content: &Content, since: Option<SystemTime>) -> io::Result<()> {
+    let (Content::File { path, .. }, Some(since)) = (content, since) else { return Ok(()) };
+    if content.changed()?.is_some_and(|changed| changed >= since) {
+        return Err(io::Error::other(ChangedContent { path: path.clone() }));
+    }
+    Ok(())
+}
+
 /// blake3 of a content that need not fit into memory.
 fn hash_large(content: &Content) -> io::Result<[u8; 32]> {
     let mut hasher = blake3::Hasher::new();
@@ -290,6 +336,29 @@ mod tests {
         assert!(matches!(found(length - 1), Err(TreeError::Damaged { .. })));
         assert!(matches!(PackedTree::from_bytes(&bytes, |_| None), Err(TreeError::Damaged { .. })));
         assert!(matches!(PackedTree::from_bytes(&bytes[..bytes.len() - 1], |_| None), Err(TreeError::Damaged { .. })));
+    }
+
+    #[test]
+    fn a_file_that_was_changed_meanwhile_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("file");
+        fs_err::write(&path, "text").unwrap();
+        let mut tree = RootTree::new(7);
+        let content = Content::File { path: path.clone(), size: 4 };
+        tree.insert("a", Inode::new(Kind::File(content.clone()), 0o644, 0, 0, 7)).unwrap();
+        let changed = content.changed().unwrap().unwrap();
+        let tick = std::time::Duration::from_millis(1);
+        let pack = |number: u32, since| {
+            let to = folder.path().join(number.to_string());
+            let file = File::options().read(true).write(true).create_new(true).open(&to).unwrap();
+            PackWriter::new(&file, &to, None).unchanged_since(since).pack(&tree).map(drop)
+        };
+        pack(0, changed + tick).unwrap();
+        for (number, since) in [(1, changed), (2, changed - tick)] {
+            assert!(ChangedContent::is(&pack(number, since).unwrap_err()));
+        }
+        fs_err::remove_file(&path).unwrap();
+        assert!(ChangedContent::is(&pack(3, changed + tick).unwrap_err()));
     }
 
     #[test]

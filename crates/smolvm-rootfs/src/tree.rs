@@ -8,9 +8,10 @@ mod parts;
 mod tests;
 
 use std::collections::BTreeMap;
-use std::os::unix::fs::FileExt as _;
+use std::os::unix::fs::{FileExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::{Duration, SystemTime};
 
 use serde::{Deserialize, Serialize};
 
@@ -147,6 +148,19 @@ impl Content {
                 Ok(bytes)
             }
         }
+    }
+
+    /// When the file that holds the bytes was last changed in any way, or moved; none for bytes in memory.
+    pub fn changed(&self) -> std::io::Result<Option<SystemTime>> {
+        let path = match self {
+            Self::Bytes(_) => return Ok(None),
+            Self::File { path, .. } => path.as_path(),
+            Self::Slice { file, .. } => file,
+        };
+        let found = fs_err::symlink_metadata(path)?;
+        let nanoseconds = u64::try_from(found.ctime_nsec()).unwrap_or_default();
+        let seconds = u64::try_from(found.ctime()).unwrap_or_default();
+        Ok(Some(SystemTime::UNIX_EPOCH + Duration::from_secs(seconds) + Duration::from_nanos(nanoseconds)))
     }
 
     /// The file that holds the bytes, and where in it they begin; none for bytes in memory. A file that cannot hold them is an error.

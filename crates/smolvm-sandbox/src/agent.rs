@@ -7,6 +7,7 @@ mod cell;
 mod command;
 mod copy;
 mod harvest;
+mod memory;
 mod mounts;
 mod paths;
 mod place;
@@ -20,6 +21,7 @@ use rustix::process::{DumpableBehavior, WaitOptions, set_dumpable_behavior, wait
 use rustix::thread::{Gid, Uid, UnshareFlags};
 
 use crate::host::Identity;
+use crate::memory::Namespaces;
 use crate::options::Network;
 use crate::sys;
 use crate::wire::{At, Channel, Explain, Failure, Reply, Request};
@@ -28,7 +30,9 @@ use crate::wire::{At, Channel, Explain, Failure, Reply, Request};
 #[derive(Debug)]
 pub(crate) enum Task {
     /// To serve a session over this scratch folder.
-    Serve { scratch: OwnedFd, network: Network, hostname: String, identity: Identity },
+    Serve { scratch: OwnedFd, within: Option<Namespaces>, network: Network, hostname: String, identity: Identity },
+    /// To mount so many bytes of memory on this folder.
+    Mount { folder: OwnedFd, bytes: u64 },
     /// To find out whether serving would work.
     Probe,
     /// To remove this name from this folder.
@@ -51,6 +55,10 @@ pub(crate) fn live(task: Task, socket: &OwnedFd, cancel: &OwnedFd) -> i32 {
 /// The first process: makes the namespaces, then waits for the second, which is PID 1 in them.
 fn establish(task: Task, channel: &Channel, cancel: &OwnedFd) -> Result<i32, Failure> {
     detach(&task, channel, cancel)?;
+    if let Task::Serve { scratch, within: Some(namespaces), .. } = &task {
+        memory::join(namespaces)?;
+        enter(scratch)?;
+    }
     sys::unshare(namespaces(&task)).setup("make namespaces")?;
     channel.send(&Reply::Unshared).setup("answer")?;
     match channel.receive::<Request<'_>>() {
@@ -59,10 +67,19 @@ fn establish(task: Task, channel: &Channel, cancel: &OwnedFd) -> Result<i32, Fai
     }
     become_root()?;
 
-    if let Task::Remove { folder, name } = &task {
-        remove::remove(folder, name)?;
-        channel.send(&Reply::Done).setup("answer")?;
-        return Ok(0);
+    match &task {
+        Task::Remove { folder, name } => {
+            remove::remove(folder, name)?;
+            channel.send(&Reply::Done).setup("answer")?;
+            return Ok(0);
+        }
+        Task::Mount { bytes, .. } => {
+            let mounted = memory::mount(*bytes)?;
+            channel.send(&Reply::Done).setup("answer")?;
+            channel.send_descriptors(&mounted).setup("answer")?;
+            return Ok(0);
+        }
+        Task::Serve { .. } | Task::Probe => {}
     }
     let pid = sys::fork(|| match preside(task, channel, cancel) {
         Ok(()) => 0,
@@ -90,29 +107,33 @@ fn detach(task: &Task, channel: &Channel, cancel: &OwnedFd) -> Result<(), Failur
     drop(null);
     let mut keep = vec![0, 1, 2, std::os::fd::AsFd::as_fd(channel).as_raw_fd(), cancel.as_raw_fd()];
     match task {
-        Task::Serve { scratch: folder, .. } => {
-            // The working folder moves into the new mount namespace with its process; a descriptor would not.
-            rustix::process::fchdir(folder).explain(At::Folder, "could not enter it")?;
-            keep.push(folder.as_raw_fd());
+        Task::Serve { scratch, within, .. } => {
+            enter(scratch)?;
+            keep.push(scratch.as_raw_fd());
+            keep.extend(within.iter().flat_map(|within| [within.user.as_raw_fd(), within.mount.as_raw_fd()]));
         }
+        Task::Mount { folder, .. } => enter(folder)?,
         Task::Remove { folder, .. } => keep.push(folder.as_raw_fd()),
         Task::Probe => rustix::process::chdir("/").setup("enter /")?,
     }
     sys::close_all_but(&keep).setup("close the files of the parent")
 }
 
+/// The working folder moves into a new mount namespace with its process; a descriptor would not.
+fn enter(folder: &OwnedFd) -> Result<(), Failure> {
+    rustix::process::fchdir(folder).explain(At::Folder, "could not enter it")
+}
+
 fn namespaces(task: &Task) -> UnshareFlags {
-    let network = match task {
+    let (user, network) = match task {
         Task::Remove { .. } => return UnshareFlags::NEWUSER,
-        Task::Serve { network: Network::Host, .. } => UnshareFlags::empty(),
-        Task::Serve { network: Network::None, .. } | Task::Probe => UnshareFlags::NEWNET,
+        Task::Mount { .. } => return UnshareFlags::NEWUSER | UnshareFlags::NEWNS,
+        Task::Serve { within, network, .. } => (within.is_none(), *network),
+        Task::Probe => (true, Network::None),
     };
-    let mut all = UnshareFlags::NEWUSER
-        | UnshareFlags::NEWNS
-        | UnshareFlags::NEWPID
-        | UnshareFlags::NEWIPC
-        | UnshareFlags::NEWUTS
-        | network;
+    let mut all = UnshareFlags::NEWNS | UnshareFlags::NEWPID | UnshareFlags::NEWIPC | UnshareFlags::NEWUTS;
+    all.set(UnshareFlags::NEWUSER, user);
+    all.set(UnshareFlags::NEWNET, network == Network::None);
     // It hides the host's names of control groups from /proc/self/cgroup; a kernel may lack control groups.
     if rustix::fs::access("/proc/self/ns/cgroup", rustix::fs::Access::EXISTS).is_ok() {
         all |= UnshareFlags::NEWCGROUP;
@@ -145,7 +166,7 @@ fn preside(task: Task, channel: &Channel, cancel: &OwnedFd) -> Result<(), Failur
             cell::build(None, Network::None, "probe")?;
             channel.send(&Reply::Done).setup("answer")
         }
-        Task::Remove { .. } => Ok(()),
+        Task::Remove { .. } | Task::Mount { .. } => Ok(()),
     }
 }
 

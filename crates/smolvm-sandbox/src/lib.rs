@@ -11,6 +11,7 @@ mod agent;
 mod error;
 mod host;
 mod idmap;
+mod memory;
 mod options;
 mod remove;
 mod session;
@@ -19,6 +20,7 @@ mod wire;
 
 pub use error::SandboxError;
 pub use host::Identity;
+pub use memory::{MemoryFolder, ON_DISK};
 pub use options::{
     CommandStatus, CommandUser, MountedFile, Network, PlaceOp, SandboxCommand, SandboxOptions, ScratchPath, SecretFile,
 };

@@ -5,12 +5,16 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use crate::MemoryFolder;
+
 /// How a session is set up.
 #[derive(Debug, Clone)]
 pub struct SandboxOptions {
     /// A folder that belongs to the building user. `start` makes it, with `root/` (the image) and `content/` (files
     /// waiting to be placed), where they are missing, and closes it to other users (mode 0700).
     pub scratch: PathBuf,
+    /// Memory that is mounted on the scratch folder, and takes its place.
+    pub memory: Option<MemoryFolder>,
     /// What commands can reach.
     pub network: Network,
     /// The host name that commands see.

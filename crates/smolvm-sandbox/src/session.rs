@@ -16,16 +16,19 @@ use smolvm_rootfs::{Content, InodeId, Kind, RootTree};
 use crate::agent::{self, Task};
 use crate::host::{self, Identity};
 use crate::wire::{Channel, Found, FoundWhat, Reply, Request, RunRequest};
-use crate::{CommandStatus, CommandUser, PlaceOp, SandboxCommand, SandboxError, SandboxOptions};
+use crate::{CommandStatus, CommandUser, MemoryFolder, PlaceOp, SandboxCommand, SandboxError, SandboxOptions};
 use crate::{idmap, sys};
 
 /// Starts a session over a scratch folder. At most one session at a time may use a folder.
 pub fn start(options: &SandboxOptions) -> Result<Session, SandboxError> {
-    let scratch = std::path::absolute(&options.scratch).map_err(files("find", &options.scratch))?;
+    let scratch = options.memory.as_ref().map_or(&*options.scratch, MemoryFolder::path);
+    let scratch = std::path::absolute(scratch).map_err(files("find", scratch))?;
     prepare_folder(&scratch)?;
     let identity = host::identity();
+    let within = options.memory.as_ref().map(MemoryFolder::namespaces).transpose();
     let task = Task::Serve {
         scratch: open_folder(&scratch)?,
+        within: within.map_err(files("enter", &scratch))?,
         network: options.network,
         hostname: options.hostname.clone(),
         identity,
@@ -55,13 +58,16 @@ pub struct Session {
 impl Session {
     /// Forks an agent and waits until it is ready for requests.
     pub(crate) fn launch(task: Task, scratch: PathBuf, identity: Identity) -> Result<Self, SandboxError> {
-        let maps = idmap::Maps::plan(identity)?;
+        // A namespace that is joined has its maps.
+        let is_new = !matches!(&task, Task::Serve { within: Some(_), .. });
+        let maps = is_new.then(|| idmap::Maps::plan(identity)).transpose()?;
         let setup =
             |source: Errno| SandboxError::Setup { what: "make a socket pair".to_owned(), source: source.into() };
         let (ours, theirs) =
             socketpair(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None).map_err(setup)?;
         let signal = eventfd(0, EventfdFlags::CLOEXEC).map_err(setup)?;
         let cancelled = Arc::new(Cancellation { signal, set: AtomicBool::new(false) });
+        sys::trim_memory();
         let agent = sys::fork(|| agent::live(task, &theirs, &cancelled.signal))
             .map_err(|source| SandboxError::Setup { what: "start a process".to_owned(), source })?;
         drop(theirs);
@@ -72,7 +78,9 @@ impl Session {
             Reply::Failed(failure) => return Err(host::explain(failure, identity, &session.scratch)),
             _ => return Err(SandboxError::AgentGone { doing: "starting" }),
         }
-        maps.write(agent)?;
+        if let Some(maps) = maps {
+            maps.write(agent)?;
+        }
         session.ask(&Request::Mapped, "starting")?;
         match session.answer("starting")? {
             Reply::Done => Ok(session),
@@ -160,6 +168,12 @@ impl Session {
     /// Ends the session and waits until nothing of it runs any more, as dropping it does.
     pub fn close(self) {
         drop(self);
+    }
+
+    /// The descriptors that follow an agent's last answer.
+    pub(crate) fn descriptors<const COUNT: usize>(&self) -> Result<[OwnedFd; COUNT], SandboxError> {
+        let received = self.channel.as_ref().and_then(|channel| channel.receive_descriptors().ok());
+        received.and_then(|found| found.try_into().ok()).ok_or(SandboxError::AgentGone { doing: "starting" })
     }
 
     fn check_cancelled(&self) -> Result<(), SandboxError> {

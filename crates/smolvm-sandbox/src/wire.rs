@@ -2,15 +2,22 @@
 
 use std::borrow::Cow;
 use std::io;
+use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use rustix::io::Errno;
-use rustix::net::{RecvFlags, SendFlags, recv, send};
+use rustix::net::{
+    RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage, SendFlags, recv,
+    recvmsg, send, sendmsg,
+};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use smolvm_rootfs::Inode;
 
 use crate::{CommandStatus, CommandUser, MountedFile, PlaceOp};
+
+/// Open files that are sent at a time.
+const MOST_DESCRIPTORS: usize = 3;
 
 /// One end of the conversation.
 #[derive(Debug)]
@@ -54,6 +61,32 @@ impl Channel {
             return Ok(None);
         }
         postcard::from_bytes(&frame).map(Some).map_err(io::Error::other)
+    }
+
+    /// Sends open files, which the other end gets as its own.
+    pub(crate) fn send_descriptors(&self, descriptors: &[OwnedFd]) -> io::Result<()> {
+        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MOST_DESCRIPTORS))];
+        let mut ancillary = SendAncillaryBuffer::new(&mut space);
+        let descriptors: Vec<BorrowedFd<'_>> = descriptors.iter().map(AsFd::as_fd).collect();
+        if !ancillary.push(SendAncillaryMessage::ScmRights(&descriptors)) {
+            return Err(Errno::MSGSIZE.into());
+        }
+        // They have to go along with something.
+        sendmsg(&self.socket, &[io::IoSlice::new(&[0])], &mut ancillary, SendFlags::NOSIGNAL)?;
+        Ok(())
+    }
+
+    /// Waits for open files.
+    pub(crate) fn receive_descriptors(&self) -> io::Result<Vec<OwnedFd>> {
+        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(MOST_DESCRIPTORS))];
+        let mut ancillary = RecvAncillaryBuffer::new(&mut space);
+        let mut byte = [0];
+        recvmsg(&self.socket, &mut [io::IoSliceMut::new(&mut byte)], &mut ancillary, RecvFlags::CMSG_CLOEXEC)?;
+        let files = ancillary.drain().filter_map(|message| match message {
+            RecvAncillaryMessage::ScmRights(files) => Some(files),
+            _ => None,
+        });
+        Ok(files.flatten().collect())
     }
 
     fn fill(&self, buffer: &mut [u8]) -> io::Result<bool> {

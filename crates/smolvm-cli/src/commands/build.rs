@@ -50,6 +50,11 @@ pub(crate) struct Arguments {
     #[arg(long, conflicts_with = "no_cache")]
     verify_hit: bool,
 
+    /// How much memory the files of a build in progress may take, in MiB: half of what is available unless said, 0 for none. Beyond
+    /// that they lie on the disk of the store, which is slower
+    #[arg(long, value_name = "MIB")]
+    scratch_memory: Option<u32>,
+
     #[command(flatten)]
     mirror_dir: MirrorDir,
 
@@ -114,6 +119,7 @@ impl Arguments {
             (_, true) => CacheUse::Verify,
             _ => CacheUse::Use,
         };
+        options.scratch_memory = self.scratch_memory.map(|mib| u64::from(mib) << 20);
         self.mirror_dir.set(&mut options);
         options
     }

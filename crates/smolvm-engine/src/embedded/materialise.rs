@@ -6,24 +6,27 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use smolvm_rootfs::{Content, Inode, InodeId, Kind, RootTree};
-use smolvm_sandbox::PlaceOp;
+use smolvm_sandbox::{ON_DISK, PlaceOp};
+
+use crate::ScratchFolder;
 
 /// The folder below scratch in which contents wait to be placed.
 const WAITING: &str = "content/edits";
-/// The folder below scratch in which the files of layers are, under numbers.
-const PACKS: &str = "content/layers";
 
 /// What is at hand in the scratch folder to be placed.
 #[derive(Debug)]
 pub(super) struct Materials {
     scratch: PathBuf,
+    /// Where the files of layers get further names, on the disk: sandboxes find it as [`ON_DISK`].
+    on_disk: PathBuf,
     packs: HashMap<Arc<Path>, String>,
     waiting: usize,
 }
 
 impl Materials {
-    pub(super) fn new(scratch: &Path) -> Self {
-        Self { scratch: scratch.to_owned(), packs: HashMap::new(), waiting: 0 }
+    pub(super) fn new(scratch: &ScratchFolder) -> Self {
+        let on_disk = scratch.path().join(ON_DISK);
+        Self { scratch: scratch.place().to_owned(), on_disk, packs: HashMap::new(), waiting: 0 }
     }
 
     /// The operations that make an empty folder one of `tree`, with every time as it is there.
@@ -123,9 +126,14 @@ impl Materials {
         if let Some(place) = self.packs.get(file) {
             return Ok(place.clone());
         }
-        fs_err::create_dir_all(self.scratch.join(PACKS))?;
-        let place = format!("{PACKS}/{}", self.packs.len());
-        let link = self.scratch.join(&place);
+        fs_err::create_dir_all(&self.on_disk)?;
+        let number = self.packs.len().to_string();
+        let (place, link) = (format!("{ON_DISK}/{number}"), self.on_disk.join(&number));
+        // Left by a build of the same job that came to nothing.
+        match fs_err::remove_file(&link) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
         if fs_err::hard_link(file, &link).is_err() {
             fs_err::copy(file, &link)?;
         }

@@ -48,7 +48,7 @@ const MOST_IN_HAND: usize = 512;
 pub(super) async fn fetch_all(job: &Job) -> Result<Arriving, EngineError> {
     let mut fetching = Fetching::start(job);
     if let Some(smaller) = job.layers.smaller_packages()? {
-        fetching = match fetching.to_add(smaller).await? {
+        fetching = match fetching.add_to(smaller).await? {
             Addition::Possible(arriving) => {
                 job.events.send(Event::Note(format!("packages: {} to the cached layer", arriving.added())));
                 return Ok(arriving);
@@ -100,7 +100,7 @@ impl<'a> Fetching<'a> {
     }
 
     /// Fetches what a layer lacks, and looks whether it can be added.
-    async fn to_add(mut self, smaller: Smaller) -> Result<Addition<'a>, EngineError> {
+    async fn add_to(mut self, smaller: Smaller) -> Result<Addition<'a>, EngineError> {
         let Smaller { layer, missing } = smaller;
         let control_files = self.fetch(|package| missing.contains(&package.name)).await?;
         for (control, files) in self.user.iter().zip(&control_files) {

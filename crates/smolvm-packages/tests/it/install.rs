@@ -129,7 +129,12 @@ impl Image {
         }
         let folder = tempfile::tempdir().expect("a folder");
         let scratch = folder.path().join("scratch");
-        let options = SandboxOptions { scratch: scratch.clone(), network: Network::None, hostname: "test".to_owned() };
+        let options = SandboxOptions {
+            scratch: scratch.clone(),
+            memory: None,
+            network: Network::None,
+            hostname: "test".to_owned(),
+        };
         let session = start(&options).expect("a sandbox");
         let installed: Vec<String> = apt.install("status", &BASE).expect("a set").into_iter().collect();
         let mut image = Self { session: Some(session), folder: Some(folder), scratch, installed: Vec::new(), count: 0 };

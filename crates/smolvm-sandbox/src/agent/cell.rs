@@ -84,7 +84,10 @@ pub(super) fn build(scratch: Option<&str>, network: Network, hostname: &str) -> 
         mkdirat(&cell, folder, Mode::from_raw_mode(0o755)).setup("make a folder in a tmpfs")?;
     }
     let scratch = scratch
-        .map(|path| open_tree(CWD, path, CLONE).explain(At::Folder, "could not mount it inside the sandbox"))
+        .map(|path| {
+            open_tree(CWD, path, CLONE | OpenTreeFlags::AT_RECURSIVE)
+                .explain(At::Folder, "could not mount it inside the sandbox")
+        })
         .transpose()?;
     // While the host's /proc is still in sight: the kernel asks for that.
     let proc = new_mount("proc", &[], MountAttrFlags::MOUNT_ATTR_NOSUID | MountAttrFlags::MOUNT_ATTR_NOEXEC)

@@ -7,6 +7,7 @@ mod costs;
 mod host;
 mod isolation;
 mod life;
+mod memory;
 mod place;
 mod plain_user;
 mod support;

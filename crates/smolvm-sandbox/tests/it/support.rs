@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use smolvm_sandbox::{CommandStatus, Network, PlaceOp, SandboxCommand, SandboxOptions, Session, start};
+use smolvm_sandbox::{CommandStatus, MemoryFolder, Network, PlaceOp, SandboxCommand, SandboxOptions, Session, start};
 use tempfile::TempDir;
 
 pub(crate) const BUSYBOX: &str = "/bin/busybox";
@@ -92,6 +92,21 @@ pub(crate) fn with_network(network: Network) -> Option<Sandbox> {
     let folder = TempDir::new().expect("a folder");
     let scratch = folder.path().join("scratch");
     let session = start_in(&scratch, network);
+    Some(filled(session, scratch, folder))
+}
+
+/// A sandbox whose folder is in memory of so many bytes, or `None` as for [`sandbox`].
+pub(crate) fn in_memory(bytes: u64) -> Option<(Sandbox, MemoryFolder)> {
+    if !can_run() {
+        return None;
+    }
+    let folder = TempDir::new().expect("a folder");
+    let memory = MemoryFolder::mount(folder.path(), bytes).expect("memory");
+    let session = start_over(folder.path(), Some(&memory), Network::None);
+    Some((filled(session, memory.path().to_owned(), folder), memory))
+}
+
+fn filled(session: Session, scratch: PathBuf, folder: TempDir) -> Sandbox {
     std::fs::copy(BUSYBOX, scratch.join("content/busybox")).expect("busybox");
     let mut sandbox = Sandbox { session: Some(session), scratch, folder: Some(folder) };
     let busybox = PlaceOp::File {
@@ -111,11 +126,16 @@ pub(crate) fn with_network(network: Network) -> Option<Sandbox> {
     ]);
     let install = SandboxCommand::new(["/bin/busybox", "--install", "-s", "/bin"], Vec::new());
     assert_eq!(sandbox.run(&install), (String::new(), CommandStatus::Exited(0)));
-    Some(sandbox)
+    sandbox
 }
 
 pub(crate) fn start_in(scratch: &Path, network: Network) -> Session {
-    start(&SandboxOptions { scratch: scratch.to_owned(), network, hostname: "builder".to_owned() }).expect("a session")
+    start_over(scratch, None, network)
+}
+
+pub(crate) fn start_over(scratch: &Path, memory: Option<&MemoryFolder>, network: Network) -> Session {
+    let (scratch, memory) = (scratch.to_owned(), memory.cloned());
+    start(&SandboxOptions { scratch, memory, network, hostname: "builder".to_owned() }).expect("a session")
 }
 
 pub(crate) fn can_run() -> bool {
