@@ -42,7 +42,7 @@ impl Engine for EmbeddedEngine {
         let packages = if job.layers.has(Layer::Packages) {
             None
         } else {
-            Some(job.events.stage_async(Stage::Fetch, packages::fetch_all(&job)).await?)
+            Some(job.events.stage_async(Stage::Fetch, Box::pin(packages::fetch_all(&job))).await?)
         };
         let cancellation = Cancellation::default();
         // Dropping this future (Ctrl-C) ends what runs in the sandbox; the thread below then comes to its end by itself.
