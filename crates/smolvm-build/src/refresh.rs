@@ -177,7 +177,8 @@ async fn control(package: &LockedPackage, sources: &Sources) -> Result<Control, 
     let deb = sources.fetcher.fetch(&wanted, sources.mirrors.of(&package.archive)).await?;
     let package = package.clone();
     let reading = spawn_blocking(move || read_control(deb, &package, &UnpackLimits::default()));
-    Ok(reading.await??)
+    let (control, _) = reading.await??;
+    Ok(control)
 }
 
 /// Why a package's file cannot be looked into.

@@ -40,7 +40,7 @@ impl Engine for EmbeddedEngine {
         let packages = if job.layers.has(Layer::Packages) {
             None
         } else {
-            Some(job.events.stage_async(Stage::Fetch, packages::fetch_all(&job)).await?)
+            Some(job.events.stage_async(Stage::Fetch, Box::pin(packages::fetch_all(&job))).await?)
         };
         let cancellation = Cancellation::default();
         // Dropping this future (Ctrl-C) ends what runs in the sandbox; the thread below then comes to its end by itself.
@@ -110,14 +110,14 @@ impl Assembly {
         })
     }
 
-    /// The base, out of the cache or out of packages, and on it the user's packages.
+    /// The base, or all but a few packages, out of the cache or out of packages, and on it the user's packages.
     fn install(&mut self, mut packages: Arriving) -> Result<(Session, Cached), EngineError> {
         let mut session = self.session(Network::None, INSTALLING_HOST)?;
         let job = &self.job;
-        let base = if let Some(base) = job.layers.get(Layer::Base).cloned() {
-            session.place(&self.materials.whole(base.tree())?)?;
+        let below = if let Some(cached) = packages.onto.clone() {
+            session.place(&self.materials.whole(cached.tree())?)?;
             packages.install(Layer::Packages, &mut session, job)?;
-            Some(base)
+            Some(cached)
         } else {
             packages.install(Layer::Base, &mut session, &self.job)?;
             let since = now_of_files(job.scratch())?;
@@ -130,8 +130,8 @@ impl Assembly {
                 keeping.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
             })?
         };
-        self.made.extend(base.clone());
-        let installed = self.job.layers.keep(Layer::Packages, &session.harvest()?, base.as_ref())?;
+        self.made.extend(below.clone());
+        let installed = self.job.layers.keep(Layer::Packages, &session.harvest()?, below.as_ref())?;
         self.made.push(installed.clone());
         Ok((session, installed))
     }

@@ -1,12 +1,14 @@
 //! The layers of an image that were made before, and those that are made now.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use smolvm_manifest::{BuildKey, Inputs, Layer};
+use serde::{Deserialize, Serialize};
+use smolvm_manifest::{BuildKey, Inputs, Layer, LayerInputs};
 use smolvm_rootfs::{ChangedContent, PackWriter, PackedTree, RootTree};
-use smolvm_store::{CachedLayer, Store};
+use smolvm_store::{CachedLayer, LayerContent, Store};
 
 use crate::EngineError;
 
@@ -25,6 +27,23 @@ pub struct Cached {
     layer: Layer,
     tree: Arc<PackedTree>,
     stored: CachedLayer,
+}
+
+/// A layer of packages that holds some of those that are wanted, and no others.
+#[derive(Debug, Clone)]
+pub struct Smaller {
+    /// It.
+    pub layer: Cached,
+    /// The packages that are wanted and that it does not hold, by name.
+    pub missing: BTreeSet<String>,
+}
+
+/// What a layer in the cache was made of: its own inputs, and the layer below it with all of its own.
+#[derive(Debug, Serialize, Deserialize)]
+struct MadeOf {
+    layer: Layer,
+    below: Option<String>,
+    inputs: LayerInputs,
 }
 
 impl Layers {
@@ -63,6 +82,30 @@ impl Layers {
         self.found.iter().any(|cached| cached.layer.with_those_below().contains(&layer))
     }
 
+    /// The largest layer of packages in the cache that lies on the same base as the wanted one, and to which packages need only be added.
+    pub fn smaller_packages(&self) -> Result<Option<Smaller>, EngineError> {
+        if !self.reuse || self.has(Layer::Packages) {
+            return Ok(None);
+        }
+        let wanted = self.made_of(Layer::Packages);
+        let mut smaller: Vec<(BuildKey, MadeOf)> = Vec::new();
+        for (key, made_of) in self.store.layer_inputs()? {
+            let Ok(made_of) = serde_json::from_slice::<MadeOf>(&made_of) else { continue };
+            let is_smaller = made_of.layer == wanted.layer
+                && made_of.below == wanted.below
+                && made_of.inputs.added_packages(&wanted.inputs).is_some();
+            smaller.extend(is_smaller.then_some((key, made_of)));
+        }
+        smaller.sort_by_key(|(_, made_of)| std::cmp::Reverse(made_of.inputs.locked_packages()));
+        for (key, made_of) in smaller {
+            if let Some(layer) = self.open(Layer::Packages, &key)? {
+                let missing = made_of.inputs.added_packages(&wanted.inputs).unwrap_or_default();
+                return Ok(Some(Smaller { layer, missing: missing.into_iter().map(str::to_owned).collect() }));
+            }
+        }
+        Ok(None)
+    }
+
     /// Puts a tree into the cache as what is there up to and with this layer. Contents of `below` are not written again.
     pub fn keep(&self, layer: Layer, tree: &RootTree, below: Option<&Cached>) -> Result<Cached, EngineError> {
         let kept = self.keep_unless_changed(layer, tree, below, None)?;
@@ -96,13 +139,11 @@ impl Layers {
         };
         let key_of = |path: &Path| Some(path.parent()?.file_name()?.to_str()?.to_owned());
         let listing = packed.to_bytes(key_of).map_err(|error| self.failed(&error))?;
-        let below: Vec<BuildKey> = packed
-            .packs()
-            .into_iter()
-            .filter(|path| *path != place)
-            .filter_map(|path| key_of(path)?.parse().ok())
-            .collect();
-        let stored = staging.commit(&listing, &below.iter().collect::<Vec<_>>())?;
+        let others = packed.packs().into_iter().filter(|path| *path != place).filter_map(key_of);
+        let below: Vec<&LayerContent> =
+            others.filter_map(|key| below.and_then(|below| below.stored.content_of(&key))).collect();
+        let made_of = serde_json::to_vec(&self.made_of(layer)).map_err(|error| self.failed(&error.into()))?;
+        let stored = staging.commit(&listing, &made_of, &below)?;
         Ok(Some(Cached { layer, tree: Arc::new(packed), stored }))
     }
 
@@ -110,13 +151,20 @@ impl Layers {
         self.inputs.layer_key(layer)
     }
 
+    fn made_of(&self, layer: Layer) -> MadeOf {
+        let below = layer.with_those_below().iter().rev().nth(1).map(|below| self.key(*below).to_string());
+        MadeOf { layer, below, inputs: self.inputs.layer(layer).clone() }
+    }
+
     fn look_up(&self, layer: Layer) -> Result<Option<Cached>, EngineError> {
-        if !self.reuse {
-            return Ok(None);
-        }
-        let Some(stored) = self.store.layer(&self.key(layer))? else { return Ok(None) };
+        if self.reuse { self.open(layer, &self.key(layer)) } else { Ok(None) }
+    }
+
+    fn open(&self, layer: Layer, key: &BuildKey) -> Result<Option<Cached>, EngineError> {
+        let Some(stored) = self.store.layer(key)? else { return Ok(None) };
         // One that cannot be read is as good as none: it is made again.
-        let tree = PackedTree::from_bytes(stored.listing(), |key| stored.content_of(key)).ok();
+        let place = |key: &str| stored.content_of(key).map(|content| (Arc::clone(content.path()), content.size()));
+        let tree = PackedTree::from_bytes(stored.listing(), place).ok();
         Ok(tree.map(|tree| Cached { layer, tree: Arc::new(tree), stored }))
     }
 

@@ -19,4 +19,4 @@ pub use error::EngineError;
 pub use events::{Event, Events, Stage};
 pub use guest::CannotBoot;
 pub use job::{Built, Engine, Job, ScratchFolder, StepSurroundings};
-pub use layers::{Cached, Layers};
+pub use layers::{Cached, Layers, Smaller};

@@ -1,5 +1,6 @@
 //! What decides the bytes of an image, by name: the build key and the keys of its layers are hashes of this, and `smolvm explain` compares it.
 
+mod added;
 mod changes;
 mod layer;
 
@@ -20,6 +21,12 @@ const FORMAT_VERSION: u32 = 2;
 
 /// The name of a field that says which place an input has among its like.
 const PLACE: &str = "#";
+
+/// The group of what the lock says.
+const LOCKED: &str = "lock";
+
+/// The group of packages that the Smolfile asks for.
+const REQUESTED: &str = "packages";
 
 /// One thing that decides bytes, in fields; what has no parts has one field without a name.
 pub type Fields = BTreeMap<String, String>;
@@ -141,7 +148,7 @@ fn base(locked: &LockedManifest, engine: &str) -> LayerInputs {
     inputs.value("arch", arch);
     inputs.value("epoch", &locked.lock.epoch);
     if let Some(image) = &locked.lock.base_image {
-        inputs.item("lock", "base image", fields(image), None);
+        inputs.item(LOCKED, "base image", fields(image), None);
     }
     add_packages(&mut inputs, &locked.lock.packages, PackageLayer::Base);
     inputs
@@ -151,10 +158,10 @@ fn packages(locked: &LockedManifest) -> LayerInputs {
     let mut inputs = LayerInputs::default();
     for (place, package) in locked.manifest.packages.iter().enumerate() {
         let version = package.version.as_deref().unwrap_or("any");
-        inputs.item("packages", &package.name, one("version", version), Some(place));
+        inputs.item(REQUESTED, &package.name, one("version", version), Some(place));
     }
     for index in &locked.lock.indexes {
-        inputs.item("lock", &format!("{} {}", index.archive, index.suite), fields(index), None);
+        inputs.item(LOCKED, &format!("{} {}", index.archive, index.suite), fields(index), None);
     }
     add_packages(&mut inputs, &locked.lock.packages, PackageLayer::User);
     inputs
@@ -162,7 +169,7 @@ fn packages(locked: &LockedManifest) -> LayerInputs {
 
 fn add_packages(inputs: &mut LayerInputs, packages: &[LockedPackage], layer: PackageLayer) {
     for package in packages.iter().filter(|package| package.layer == layer) {
-        inputs.item("lock", &package.name, fields(package), None);
+        inputs.item(LOCKED, &package.name, fields(package), None);
     }
 }
 
@@ -290,17 +297,17 @@ fn kernel(locked: &LockedManifest) -> LayerInputs {
     inputs.put("kernel", fields(&locked.manifest.kernel));
     match &locked.lock.kernel {
         LockedKernel::Distro(kernel) | LockedKernel::Debian(kernel) => {
-            inputs.item("lock", "kernel", one("from", locked.lock.kernel.source()), None);
-            inputs.item("lock", "kernel modules", fields(&kernel.modules), None);
+            inputs.item(LOCKED, "kernel", one("from", locked.lock.kernel.source()), None);
+            inputs.item(LOCKED, "kernel modules", fields(&kernel.modules), None);
             for (place, package) in kernel.packages.iter().enumerate() {
-                inputs.item("lock", &package.name, fields(package), Some(place));
+                inputs.item(LOCKED, &package.name, fields(package), Some(place));
             }
-            inputs.item("lock", &format!("initrd {}", kernel.busybox.name), fields(&kernel.busybox), None);
+            inputs.item(LOCKED, &format!("initrd {}", kernel.busybox.name), fields(&kernel.busybox), None);
         }
         LockedKernel::Smolvm(file) | LockedKernel::Url(file) | LockedKernel::Path(file) => {
             let mut fields = fields(file);
             fields.insert("from".to_owned(), locked.lock.kernel.source().to_owned());
-            inputs.item("lock", "kernel", fields, None);
+            inputs.item(LOCKED, "kernel", fields, None);
         }
     }
     inputs

@@ -123,7 +123,7 @@ pub struct ChangedContent {
 impl ChangedContent {
     /// Whether this is what an error of [`PackWriter::pack`] says.
     pub fn is(error: &io::Error) -> bool {
-        error.get_ref().is_some_and(|inner| inner.is::<Self>())
+        matches!(error.get_ref(), Some(inner) if inner.is::<Self>())
     }
 }
 

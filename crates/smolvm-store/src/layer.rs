@@ -2,6 +2,7 @@
 //!
 //! What a listing says is the engine's business; here it is bytes whose hash is known.
 
+use std::collections::BTreeSet;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -20,17 +21,25 @@ use crate::store::{BuildLock, Store};
 const RECORD: &str = "layer.json";
 const CONTENT: &str = "content";
 const LISTING: &str = "listing";
+const INPUTS: &str = "inputs";
 /// The format of the record and of the listing.
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 
 /// A whole layer, which nobody can remove for as long as this or a clone of it lives.
 #[derive(Debug, Clone)]
 pub struct CachedLayer {
-    key: BuildKey,
-    content: Arc<Path>,
-    content_size: u64,
+    own: LayerContent,
     listing: Arc<[u8]>,
-    below: Vec<CachedLayer>,
+    below: Vec<LayerContent>,
+}
+
+/// The content of a layer, which stays where it is for as long as this or a clone of it lives.
+#[derive(Debug, Clone)]
+pub struct LayerContent {
+    key: BuildKey,
+    path: Arc<Path>,
+    size: u64,
+    listing_blake3: String,
     _lease: Arc<Locked>,
 }
 
@@ -42,8 +51,17 @@ struct Record {
     key: String,
     content_size: u64,
     listing_blake3: String,
+    inputs_blake3: String,
     /// The layers whose contents the listing names too.
-    below: Vec<String>,
+    below: Vec<Below>,
+}
+
+/// A layer whose contents another one uses. Made anew, it may have them in other places; then its listing is another one.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Below {
+    key: String,
+    listing_blake3: String,
 }
 
 /// A layer that is being written. Dropping it throws it away.
@@ -65,10 +83,26 @@ pub struct RemovedLayers {
 }
 
 impl Store {
-    /// The layer with this key, if it and all layers whose contents it names are there and whole. Sizes are compared, and the hash of the
-    /// listing; contents are not hashed.
+    /// The layer with this key, if it and all contents that it names are there and whole. Sizes are compared, and the hash of the listing;
+    /// contents are not hashed.
     pub fn layer(&self, key: &BuildKey) -> Result<Option<CachedLayer>, StoreError> {
         self.open_layer(key).map_err(|error| self.error(error))
+    }
+
+    /// What each layer of the cache was made of, as it was written. Whether a layer is whole otherwise, [`Store::layer`] tells.
+    pub fn layer_inputs(&self) -> Result<Vec<(BuildKey, Vec<u8>)>, StoreError> {
+        let read_all = || -> io::Result<Vec<(BuildKey, Vec<u8>)>> {
+            let mut found = Vec::new();
+            for name in entries(&self.layers_root())? {
+                let Ok(key) = name.parse::<BuildKey>() else { continue };
+                let folder = self.layer_path(&key);
+                let Some(record) = read_record(&folder, &key)? else { continue };
+                let inputs = read(&folder.join(INPUTS))?.filter(|inputs| record.inputs_blake3 == hash(inputs));
+                found.extend(inputs.map(|inputs| (key, inputs)));
+            }
+            Ok(found)
+        };
+        read_all().map_err(|error| self.error(error))
     }
 
     /// An empty folder to write a layer into; what killed builds left in such folders is removed.
@@ -82,12 +116,14 @@ impl Store {
         self.layer_path(key).join(CONTENT)
     }
 
-    /// Removes every layer that is not in use, but those that `keep` says yes to.
+    /// Removes every layer that is not in use, but those that `keep` says yes to, and those whose contents they use.
     pub fn remove_layers(&self, keep: impl Fn(&BuildKey) -> bool) -> Result<RemovedLayers, StoreError> {
         let mut removed = RemovedLayers::default();
-        for name in entries(&self.layers_root()).map_err(|error| self.error(error))? {
-            let Ok(key) = name.parse::<BuildKey>() else { continue };
-            if keep(&key) {
+        let names = entries(&self.layers_root()).map_err(|error| self.error(error))?;
+        let keys: Vec<BuildKey> = names.iter().filter_map(|name| name.parse().ok()).collect();
+        let kept = self.with_those_below(keys.iter().filter(|key| keep(key))).map_err(|error| self.error(error))?;
+        for key in keys {
+            if kept.contains(key.as_str()) {
                 continue;
             }
             let Some(_lock) = self.try_lock(&key)? else { continue };
@@ -98,6 +134,17 @@ impl Store {
             let _ = std::fs::remove_file(self.lock_path(&key));
         }
         Ok(removed)
+    }
+
+    /// The names of these layers, and of all whose contents they use.
+    fn with_those_below<'a>(&self, keys: impl Iterator<Item = &'a BuildKey>) -> io::Result<BTreeSet<String>> {
+        let mut all = BTreeSet::new();
+        for key in keys {
+            let record = read_record(&self.layer_path(key), key)?;
+            all.extend(record.into_iter().flat_map(|record| record.below).map(|below| below.key));
+            all.insert(key.to_string());
+        }
+        Ok(all)
     }
 
     /// `None` for one that is in use, or gone.
@@ -118,35 +165,36 @@ impl Store {
     }
 
     fn open_layer(&self, key: &BuildKey) -> io::Result<Option<CachedLayer>> {
+        let Some((own, record)) = self.open_content(key)? else { return Ok(None) };
+        let listing = read(&self.layer_path(key).join(LISTING))?;
+        let Some(listing) = listing.filter(|listing| record.listing_blake3 == hash(listing)) else { return Ok(None) };
+        let mut contents = Vec::new();
+        for below in &record.below {
+            let Ok(key) = below.key.parse::<BuildKey>() else { return Ok(None) };
+            match self.open_content(&key)? {
+                Some((content, record)) if record.listing_blake3 == below.listing_blake3 => contents.push(content),
+                _ => return Ok(None),
+            }
+        }
+        Ok(Some(CachedLayer { own, listing: listing.into(), below: contents }))
+    }
+
+    /// The content of a layer, if it has the size that the record says. The record names all layers below: theirs need not be read.
+    fn open_content(&self, key: &BuildKey) -> io::Result<Option<(LayerContent, Record)>> {
         let folder = self.layer_path(key);
         let Some(lease) = Locked::lease(&folder)? else { return Ok(None) };
-        let (Some(record), Some(listing)) = (read(&folder.join(RECORD))?, read(&folder.join(LISTING))?) else {
-            return Ok(None);
-        };
-        let Ok(record) = serde_json::from_slice::<Record>(&record) else { return Ok(None) };
-        let content = folder.join(CONTENT);
-        let is_whole = record.format == FORMAT
-            && record.key == key.as_str()
-            && record.listing_blake3 == *blake3::hash(&listing).to_hex()
-            && std::fs::symlink_metadata(&content)
-                .is_ok_and(|found| found.is_file() && found.len() == record.content_size);
-        if !is_whole {
-            return Ok(None);
-        }
-        let mut below = Vec::new();
-        for key in &record.below {
-            let Ok(key) = key.parse::<BuildKey>() else { return Ok(None) };
-            let Some(layer) = self.open_layer(&key)? else { return Ok(None) };
-            below.push(layer);
-        }
-        Ok(Some(CachedLayer {
+        let Some(record) = read_record(&folder, key)? else { return Ok(None) };
+        let path = folder.join(CONTENT);
+        let is_whole =
+            std::fs::symlink_metadata(&path).is_ok_and(|found| found.is_file() && found.len() == record.content_size);
+        let content = LayerContent {
             key: key.clone(),
-            content: content.into(),
-            content_size: record.content_size,
-            listing: listing.into(),
-            below,
+            path: path.into(),
+            size: record.content_size,
+            listing_blake3: record.listing_blake3.clone(),
             _lease: Arc::new(lease),
-        }))
+        };
+        Ok(is_whole.then_some((content, record)))
     }
 
     fn layers_root(&self) -> PathBuf {
@@ -161,7 +209,7 @@ impl Store {
 impl CachedLayer {
     /// Its key.
     pub fn key(&self) -> &BuildKey {
-        &self.key
+        &self.own.key
     }
 
     /// The listing, as it was written.
@@ -169,12 +217,21 @@ impl CachedLayer {
         &self.listing
     }
 
-    /// The file with the contents of a layer that the listing names by its key, and how long it is: this one's, or one's below.
-    pub fn content_of(&self, key: &str) -> Option<(Arc<Path>, u64)> {
-        if key == self.key.as_str() {
-            return Some((Arc::clone(&self.content), self.content_size));
-        }
-        self.below.iter().find_map(|layer| layer.content_of(key))
+    /// The contents of a layer that the listing names by its key: this one's, or one's below.
+    pub fn content_of(&self, key: &str) -> Option<&LayerContent> {
+        [&self.own].into_iter().chain(&self.below).find(|content| content.key.as_str() == key)
+    }
+}
+
+impl LayerContent {
+    /// The file.
+    pub fn path(&self) -> &Arc<Path> {
+        &self.path
+    }
+
+    /// Bytes.
+    pub fn size(&self) -> u64 {
+        self.size
     }
 }
 
@@ -190,10 +247,10 @@ impl LayerStaging<'_> {
             .map_err(|error| self.store.error(crate::durable::at(&path, &error)))
     }
 
-    /// Makes it a layer of the store. One that is damaged gives way.
+    /// Makes it a layer of the store, which was made of `inputs` and uses contents of those `below`. One that is damaged gives way.
     ///
     /// So does one that is whole and not in use, which only a build meets that was told to use no cache.
-    pub fn commit(mut self, listing: &[u8], below: &[&BuildKey]) -> Result<CachedLayer, StoreError> {
+    pub fn commit(mut self, listing: &[u8], inputs: &[u8], below: &[&LayerContent]) -> Result<CachedLayer, StoreError> {
         let key = self.lock.key();
         let in_use = || StoreError::InUse { asked: key.to_string(), user: "another build uses the layer".to_owned() };
         let _old = self.store.take(&self.store.layer_path(key), in_use)?;
@@ -203,10 +260,12 @@ impl LayerStaging<'_> {
                 format: FORMAT,
                 key: key.to_string(),
                 content_size: fs_err::metadata(self.folder.join(CONTENT))?.len(),
-                listing_blake3: blake3::hash(listing).to_hex().to_string(),
-                below: below.iter().map(ToString::to_string).collect(),
+                listing_blake3: hash(listing),
+                inputs_blake3: hash(inputs),
+                below: below.iter().map(|content| Below::of(content)).collect(),
             };
             write_file(&self.folder.join(LISTING), listing, 0o444)?;
+            write_file(&self.folder.join(INPUTS), inputs, 0o444)?;
             write_file(&self.folder.join(RECORD), &serde_json::to_vec_pretty(&record)?, 0o444)?;
             sync_folder(&self.folder)?;
             let place = self.store.layer_path(key);
@@ -221,12 +280,28 @@ impl LayerStaging<'_> {
     }
 }
 
+impl Below {
+    fn of(content: &LayerContent) -> Self {
+        Self { key: content.key.to_string(), listing_blake3: content.listing_blake3.clone() }
+    }
+}
+
 impl Drop for LayerStaging<'_> {
     fn drop(&mut self) {
         if self.is_here {
             let _ = remove_folder(&self.folder);
         }
     }
+}
+
+/// The record in a layer's folder; `None` for one that is missing, damaged, of another format or of another layer.
+fn read_record(folder: &Path, key: &BuildKey) -> io::Result<Option<Record>> {
+    let record = read(&folder.join(RECORD))?.and_then(|record| serde_json::from_slice::<Record>(&record).ok());
+    Ok(record.filter(|record| record.format == FORMAT && record.key == key.as_str()))
+}
+
+fn hash(bytes: &[u8]) -> String {
+    blake3::hash(bytes).to_hex().to_string()
 }
 
 fn read(path: &Path) -> io::Result<Option<Vec<u8>>> {

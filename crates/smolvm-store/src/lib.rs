@@ -11,6 +11,7 @@
 //!   layers/<key>/                one cached layer, whole like an image (its files are 0444)
 //!     layer.json                 sizes, hashes, and the layers below whose contents it uses
 //!     listing                    every path with its owner, mode, time and the place of its content
+//!     inputs                     what it was made of: by this a build finds a layer that it only has to add to
 //!     content                    the bytes of all files that no layer below has, one after the other
 //!   index/<name>                 which key a name means, and since when; written last
 //!   staging/<key>.<pid>.<n>/     an image or layer being put together or taken apart; renamed to or from its place
@@ -43,7 +44,7 @@ mod store;
 
 pub use error::StoreError;
 pub use image::{Damage, Image};
-pub use layer::{CachedLayer, LayerStaging, RemovedLayers};
+pub use layer::{CachedLayer, LayerContent, LayerStaging, RemovedLayers};
 pub use record::{BlobRecord, ImageRecord, LayerRecord, Reproducible};
 pub use remove::Removed;
 pub use scratch::{Scratch, Swept};

@@ -1,10 +1,15 @@
 //! Cached layers: what is reused, what that gives, and what is said of it.
 
-use smolvm_build::{BuildOptions, BuiltImage, CacheUse, Events, FailureClass, Fate, explain};
-use smolvm_manifest::Layer;
+use smolvm_build::{BuildOptions, BuiltImage, CacheUse, Events, FailureClass, Fate, build, explain};
+use smolvm_manifest::{Distro, Layer};
+use smolvm_packages::deb::release::release;
+use smolvm_packages::test_archive::TestArchive;
+use smolvm_packages::test_deb::{TestDeb, TestEntry};
+use smolvm_packages::test_key::TestKey;
 
-use crate::archive::{build_with, names, report};
-use crate::support::{Project, debian_host, has};
+use crate::archive::{DAY, build_with, names, now, report};
+use crate::mirror::Mirror;
+use crate::support::{Project, debian_host, has, recording, runtime};
 
 const SMOLFILE: &str = "base: debian:bookworm\nname: layered\nsize: auto\nssh: false\nenv: {EDITOR: vim}\nusers: [{name: dev}]\n\
                         files:\n  - {target: /etc/app, content: \"one\\n\", mode: \"0644\"}\n\
@@ -111,4 +116,70 @@ fn a_damaged_layer_is_reported_with_the_path_and_made_anew_without_the_cache() {
     let fates = explain(&options, &Events::silent()).unwrap().layers;
     assert!(fates.iter().all(|layer| layer.fate != Fate::Reused), "{fates:?}");
     assert_eq!(reused(&build_with(&options).unwrap()), []);
+}
+
+/// Publishes packages in an archive of our own for bookworm.
+fn publish(archive: &mut TestArchive, debs: &[TestDeb]) {
+    for deb in debs {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        fs_err::write(file.path(), deb.build().unwrap()).unwrap();
+        archive.add_deb("bookworm", "main", file.path()).unwrap();
+    }
+    archive.write().unwrap();
+}
+
+/// A program of its own name, with text that no earlier run's download cache has.
+fn program(name: &str) -> TestDeb {
+    let path = format!("./usr/bin/{name}");
+    TestDeb::new(name, "1").dir("./usr/").dir("./usr/bin/").file(&path, &now().to_string())
+}
+
+/// Each build adds a package to those before; what is told of it, and that what is added to gives what a clean build of all makes.
+#[test]
+fn packages_that_commute_are_added_to_a_cached_layer_and_others_are_not() {
+    if !has("an apt mirror of Debian", debian_host()) {
+        return;
+    }
+    let (folder, date) = (tempfile::tempdir().unwrap(), now() - DAY);
+    let row = release(Distro::DebianBookworm).unwrap();
+    let mut archive = TestArchive::new(folder.path(), row, TestKey::generate(date), date);
+    let looks = "#!/bin/sh\nif command -v our-sought; then touch /opt/our-sought-was-here; fi\n";
+    let private = TestEntry { name: b"./etc/our.conf".to_vec(), mode: 0o600, ..TestEntry::default() };
+    let plain = program("our-plain").field("Depends", "our-first").dir("./etc/").entry(private);
+    publish(
+        &mut archive,
+        &[
+            program("our-first").dir("./srv/our/").control_file("postinst", looks),
+            plain.control_file("conffiles", "/etc/our.conf\n").dir("./srv/our/empty/"),
+            program("our-called")
+                .control_file("triggers", "activate-noawait ldconfig\n")
+                .symlink("./bin/our-alias", "our-called"),
+            program("our-scripted").control_file("postinst", "#!/bin/sh\ntouch /opt/our-script-ran\n"),
+            program("our-sought"),
+        ],
+    );
+    let mirror = Mirror::start(&archive.archive_folder("debian"));
+    let project = Project::new(&format!(
+        "base: debian:bookworm\nname: added\nsize: auto\nssh: false\npackages: [our-first]\nrepositories:\n  \
+         - {{name: ours, url: \"{}\", suites: [bookworm], components: [main], signed_by: ours.gpg}}\n",
+        mirror.address()
+    ));
+    fs_err::write(project.path().join("ours.gpg"), archive.key().certificate()).unwrap();
+    let mut options = project.options();
+    build_with(&options).unwrap_or_else(|error| panic!("{}", report(&error)));
+    for (added, told) in [
+        ("our-plain", "packages: our-plain added to the cached layer"),
+        // To the one to which another was added.
+        ("our-called", "packages: our-called added to the cached layer"),
+        ("our-scripted", "packages: all installed together again, since our-scripted has a postinst"),
+        ("our-sought", "since our-first.postinst speaks of our-sought, which our-sought brings"),
+    ] {
+        options.cache = if told.starts_with("packages: our-") { CacheUse::Verify } else { CacheUse::Use };
+        set(&options, "packages: [", &format!("packages: [{added}, "));
+        let (events, log) = recording();
+        let image = runtime().block_on(build(&options, &events)).unwrap_or_else(|error| panic!("{}", report(&error)));
+        assert_eq!(reused(&image), [Layer::Base, Layer::Kernel], "{added}");
+        let log = log.lock().unwrap();
+        assert!(log.contains(told), "{added}: {log}");
+    }
 }

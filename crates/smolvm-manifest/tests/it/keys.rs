@@ -185,6 +185,40 @@ fn each_change_of_an_input_is_named() {
     }
 }
 
+/// A layer of packages is one to add to if all its packages are wanted, and others too; what asked for them does not matter.
+#[test]
+fn what_a_layer_of_packages_has_beyond_another_is_told_if_that_is_all() {
+    fn package<'l>(locked: &'l mut LockedManifest, name: &str) -> &'l mut smolvm_manifest::LockedPackage {
+        locked.lock.packages.iter_mut().find(|package| package.name == name).expect("a package of the lock")
+    }
+    let before = locked(EVERYTHING);
+    let table: [(&str, Change, Option<&str>); 7] = [
+        ("nothing else", |_| {}, Some("jq libjq1")),
+        ("index", |l| l.lock.indexes[0].date += 1, Some("jq libjq1")),
+        ("request", |l| l.manifest.packages[0].version = Some("1".into()), Some("jq libjq1")),
+        ("nothing added", |l| l.lock.packages.truncate(2), None),
+        ("version", |l| package(l, "libstdc++6").version.push('x'), None),
+        ("digest", |l| package(l, "libstdc++6").sha256 = "cd".repeat(32), None),
+        ("one less", |l| l.lock.packages.retain(|package| package.name != "libstdc++6"), None),
+    ];
+    for (what, change, expected) in table {
+        let mut wanted = before.clone();
+        for name in ["libjq1", "jq"] {
+            let mut more = package(&mut wanted, "libstdc++6").clone();
+            more.name = name.to_owned();
+            wanted.lock.packages.push(more);
+        }
+        wanted.manifest.packages.rotate_left(1);
+        change(&mut wanted);
+        let [old, new] = [&before, &wanted].map(|locked| locked.inputs("embedded", "recipe"));
+        let (old, new) = (old.layer(Layer::Packages), new.layer(Layer::Packages));
+        assert_eq!(new.added_packages(old), None, "{what}: nothing is taken away");
+        let added = old.added_packages(new).map(|added| added.into_iter().collect::<Vec<_>>().join(" "));
+        assert_eq!(added.as_deref(), expected, "{what}");
+        assert_eq!(old.locked_packages(), 1);
+    }
+}
+
 /// Crypt hashes are in the image; what lists the inputs has only digests of them.
 #[test]
 fn no_crypt_hash_is_among_the_inputs() {

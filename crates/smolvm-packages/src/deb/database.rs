@@ -19,6 +19,7 @@ use super::unpack::{ControlFiles, UnpackedPackage};
 
 pub(crate) use self::installed::{ConffileRecord, Installed};
 pub use self::triggers::TriggerError;
+pub(crate) use self::triggers::TriggerNames;
 
 /// dpkg's folder, inside the image.
 const FOLDER: &str = "var/lib/dpkg";
@@ -159,6 +160,11 @@ impl Database {
     /// Notes that a file is placed which others may be waiting for.
     pub(crate) fn activate_file(&mut self, path: &str, by: &str) {
         self.triggers.activate_file(path, by);
+    }
+
+    /// A package that waits for a path, or for what is below a folder that the path is in.
+    pub(crate) fn watcher(&self, path: &str) -> Option<&str> {
+        self.triggers.watcher(path)
     }
 
     /// Notes that `package` takes `path` over from all who have it, but for `except`.

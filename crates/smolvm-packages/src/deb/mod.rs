@@ -1,6 +1,7 @@
 //! The deb world: Debian and Ubuntu.
 
 mod ar;
+pub mod commute;
 pub mod control;
 mod database;
 pub(crate) mod date;

@@ -146,12 +146,16 @@ impl Read for Stoppable<'_> {
 }
 
 /// Reads only what `deb` says about itself, which is enough to plan with, and takes no time.
-pub fn read_control(deb: VerifiedFile, locked: &LockedPackage, limits: &UnpackLimits) -> Result<Control, UnpackError> {
+pub fn read_control(
+    deb: VerifiedFile,
+    locked: &LockedPackage,
+    limits: &UnpackLimits,
+) -> Result<(Control, ControlFiles), UnpackError> {
     let read = || {
         let mut archive = open(deb)?;
-        let control = read_control_member(&mut archive, limits)?.0;
+        let (control, files) = read_control_member(&mut archive, limits)?;
         check_identity(&control, locked)?;
-        Ok(control)
+        Ok((control, files))
     };
     read().map_err(|problem| UnpackError { package: locked.name.clone(), problem })
 }

@@ -148,7 +148,7 @@ impl Image {
         let limits = UnpackLimits::default();
         let started = Instant::now();
         let controls: Vec<_> =
-            jobs.iter().map(|job| read_control(job.deb.clone(), &job.package, &limits).expect("a package")).collect();
+            jobs.iter().map(|job| read_control(job.deb.clone(), &job.package, &limits).expect("a package").0).collect();
         let waves = plan(&controls);
         let workers = std::thread::available_parallelism().map_or(2, usize::from);
         let (unpacker, packages) = Unpacker::start(&self.scratch, limits, workers, Urgency::Soon);

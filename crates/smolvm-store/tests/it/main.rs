@@ -6,6 +6,7 @@ mod commit;
 mod disk_full;
 mod find;
 mod kill;
+mod layers;
 mod lookup;
 mod remove;
 mod scratch;

@@ -7,7 +7,19 @@ use crate::support::{Ran, ran, smolvm};
 
 /// Changes one input of a project that was built: the second build takes these layers out of the cache, and is what a clean build makes.
 #[track_caller]
-fn equals_its_clean_rebuild(name: &str, smolfile: &str, (from, to): (&str, &str), reused: &[&str]) {
+fn equals_its_clean_rebuild(name: &str, smolfile: &str, change: (&str, &str), reused: &[&str]) {
+    tells_and_equals_its_clean_rebuild(name, smolfile, change, reused, "");
+}
+
+/// The same, and the second build says so of its packages.
+#[track_caller]
+fn tells_and_equals_its_clean_rebuild(
+    name: &str,
+    smolfile: &str,
+    (from, to): (&str, &str),
+    reused: &[&str],
+    told: &str,
+) {
     if !needs("an apt mirror of Debian", host_has_debian_sources()) {
         return;
     }
@@ -27,6 +39,7 @@ fn equals_its_clean_rebuild(name: &str, smolfile: &str, (from, to): (&str, &str)
     let cached: Vec<&str> =
         layers.iter().filter(|layer| layer["cached"] == true).filter_map(|layer| layer["name"].as_str()).collect();
     assert_eq!(cached, reused, "{again}");
+    assert!(again.stderr.contains(told), "{again}");
 }
 
 fn build(project: &Path, store: &Path, words: &[&str]) -> Ran {
@@ -65,8 +78,8 @@ files: [{target: /etc/motd, content: one}]
 }
 
 #[test]
-fn a_package_more_on_a_cached_base() {
-    equals_its_clean_rebuild(
+fn packages_with_scripts_on_a_cached_base() {
+    tells_and_equals_its_clean_rebuild(
         "packages",
         "base: debian:trixie
 ssh: false
@@ -74,6 +87,47 @@ packages: [tree]
 ",
         ("[tree]", "[tree, vim-tiny, logrotate]"),
         &["base", "kernel"],
+        "packages: all installed together again, since ",
+    );
+}
+
+#[test]
+fn a_program_added_to_cached_packages() {
+    tells_and_equals_its_clean_rebuild(
+        "program",
+        "base: debian:trixie
+ssh: false
+packages: [iputils-ping, ca-certificates]
+",
+        ("[iputils-ping", "[tree, iputils-ping"),
+        &["base", "kernel"],
+        "packages: tree added to the cached layer",
+    );
+}
+
+#[test]
+fn a_program_added_to_cached_packages_with_libraries_that_ldconfig_is_told_of() {
+    tells_and_equals_its_clean_rebuild(
+        "libraries",
+        "base: debian:bookworm
+packages: [openssh-server, iproute2, curl, bash, ca-certificates, python3]
+",
+        ("python3]", "python3, jq]"),
+        &["base", "kernel"],
+        "added to the cached layer",
+    );
+}
+
+#[test]
+fn two_programs_and_their_libraries_added_to_a_base_alone() {
+    tells_and_equals_its_clean_rebuild(
+        "several",
+        "base: debian:trixie
+ssh: false
+",
+        ("ssh: false", "ssh: false\npackages: [jq, tree]"),
+        &["base", "kernel"],
+        "added to the cached layer",
     );
 }
 

@@ -43,6 +43,29 @@ pub struct TriggerError {
     line: String,
 }
 
+/// The triggers that a package's `triggers` file names.
+#[derive(Debug, Default)]
+pub(crate) struct TriggerNames<'a> {
+    /// Those that it sets off.
+    pub(crate) activated: Vec<&'a str>,
+    /// Those that it waits for.
+    pub(crate) interests: Vec<&'a str>,
+}
+
+impl<'a> TriggerNames<'a> {
+    /// Reads a `triggers` file.
+    pub(crate) fn parse(directives: &'a str, package: &str) -> Result<Self, TriggerError> {
+        let mut names = Self::default();
+        for directive in parse(directives, package)? {
+            match directive {
+                Directive::Activate { name } => names.activated.push(name),
+                Directive::Interest { name, .. } => names.interests.push(name),
+            }
+        }
+        Ok(names)
+    }
+}
+
 impl Triggers {
     /// Reads what the image has.
     pub(super) fn load(folder: &str, read: &mut ReadImage<'_>) -> Result<Self, SandboxError> {
@@ -87,6 +110,15 @@ impl Triggers {
         if self.file_paths.contains_key(&path) && path.bytes().all(|byte| byte.is_ascii_graphic()) {
             self.activate(&path, by);
         }
+    }
+
+    /// A package that is interested in a path, or in a folder that it is in.
+    pub(super) fn watcher(&self, path: &str) -> Option<&str> {
+        let is_below = |watched: &str| {
+            let rest = watched.strip_prefix('/').and_then(|watched| path.strip_prefix(watched));
+            rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+        };
+        self.files.iter().find(|(watched, _)| is_below(watched)).map(|(_, interest)| interest.package.as_str())
     }
 
     /// Hands over the files that have to be written.

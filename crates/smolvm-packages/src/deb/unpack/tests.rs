@@ -351,7 +351,7 @@ fn the_package_must_be_the_locked_one_and_otherwise_nothing_is_written() {
     }
     assert!(!scratch.exists());
     unpack(deb.clone(), &locked("a", "1", "all"), &scratch, &limits).unwrap();
-    assert_eq!(read_control(deb, &locked("a", "1", "all"), &limits).unwrap().version, "1");
+    assert_eq!(read_control(deb, &locked("a", "1", "all"), &limits).unwrap().0.version, "1");
 }
 
 fn locked(name: &str, version: &str, arch: &str) -> LockedPackage {
