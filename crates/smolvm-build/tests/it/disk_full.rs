@@ -41,6 +41,7 @@ fn a_step_that_fills_the_disk_is_told_with_its_output() {
     disk.resize("500m");
     let mut options = project.options();
     options.image_dir = disk.path().to_owned();
+    options.scratch_memory = Some(0);
     let words = ["no space left", disk.path().to_str().unwrap(), "run[0] failed", step, "No space left on device"];
     assert_fails("run", &options, FailureClass::Host, &words);
 }

@@ -11,22 +11,26 @@ const BYTES: u64 = 64 << 20;
 
 /// All names below a folder, as this process sees it.
 fn names(folder: &Path) -> Vec<String> {
-    let entries = walkdir::WalkDir::new(folder).min_depth(1).sort_by_file_name().into_iter().map(Result::unwrap);
-    entries.map(|entry| entry.path().strip_prefix(folder).unwrap().to_string_lossy().into_owned()).collect()
+    let entries = walkdir::WalkDir::new(folder)
+        .min_depth(1)
+        .sort_by_file_name()
+        .into_iter()
+        .map(|entry| entry.expect("an entry"));
+    entries.map(|entry| entry.path().strip_prefix(folder).expect("it to work").to_string_lossy().into_owned()).collect()
 }
 
 fn folder(sandbox: &Sandbox) -> std::path::PathBuf {
-    sandbox.folder.as_ref().unwrap().path().to_owned()
+    sandbox.folder.as_ref().expect("it to work").path().to_owned()
 }
 
 #[test]
 fn nothing_of_it_reaches_the_disk_and_a_harvest_reads_it() {
     let Some((mut sandbox, _memory)) = in_memory(BYTES) else { return };
     sandbox.out("mkdir -p /a/b; echo text > /a/b/c; chmod 600 /a/b/c; chown 1000:1000 /a/b/c");
-    let tree = sandbox.session().harvest().unwrap();
-    let inode = tree.get("a/b/c").unwrap();
+    let tree = sandbox.session().harvest().expect("it to work");
+    let inode = tree.get("a/b/c").expect("it to work");
     let Kind::File(content @ Content::File { .. }) = &inode.kind else { panic!("{inode:?}") };
-    assert_eq!((inode.uid, content.read().unwrap().as_ref()), (1000, b"text\n".as_slice()));
+    assert_eq!((inode.uid, content.read().expect("it to work").as_ref()), (1000, b"text\n".as_slice()));
     assert_eq!(names(&folder(&sandbox)), ["content", ON_DISK]);
 }
 
@@ -34,7 +38,7 @@ fn nothing_of_it_reaches_the_disk_and_a_harvest_reads_it() {
 fn one_session_finds_what_the_one_before_it_left() {
     let Some((mut sandbox, memory)) = in_memory(BYTES) else { return };
     sandbox.out("echo text > /left");
-    sandbox.session.take().unwrap().close();
+    sandbox.session.take().expect("it to work").close();
     sandbox.session = Some(start_over(&folder(&sandbox), Some(&memory), Network::Host));
     assert_eq!(sandbox.out("cat /left; id -u"), "text\n0\n");
 }
@@ -42,7 +46,7 @@ fn one_session_finds_what_the_one_before_it_left() {
 #[test]
 fn files_of_the_disk_are_found_in_it() {
     let Some((mut sandbox, _memory)) = in_memory(BYTES) else { return };
-    std::fs::write(folder(&sandbox).join(ON_DISK).join("pack"), "one two three").unwrap();
+    std::fs::write(folder(&sandbox).join(ON_DISK).join("pack"), "one two three").expect("it to work");
     sandbox.place(&[PlaceOp::Slice {
         path: "part".to_owned(),
         content: format!("{ON_DISK}/pack"),
@@ -60,11 +64,11 @@ fn files_of_the_disk_are_found_in_it() {
 #[test]
 fn it_holds_as_much_as_it_was_given_and_no_more() {
     let Some((mut sandbox, memory)) = in_memory(BYTES) else { return };
-    let before = memory.free_bytes().unwrap();
+    let before = memory.free_bytes().expect("it to work");
     assert!(before > BYTES / 2 && before < BYTES, "{before}");
     let (output, status) = sandbox.sh("head -c 80000000 /dev/zero > /large");
     assert!(!status.success(), "{output}");
-    assert!(memory.free_bytes().unwrap() < 1 << 20);
+    assert!(memory.free_bytes().expect("it to work") < 1 << 20);
 }
 
 /// `sudo` is one: a sandbox of its own user namespace would not trust the file system of another one with them.
