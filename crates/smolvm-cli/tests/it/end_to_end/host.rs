@@ -236,9 +236,12 @@ fn files_below(folder: &Path) -> Vec<PathBuf> {
 }
 
 /// Files that are more than an index entry or a lock.
+/// Files that are more than an index entry or a lock. Layers are whole or not there, and stay.
 fn big_files_below(folder: &Path) -> Vec<PathBuf> {
+    let layers = folder.join("images/layers");
     files_below(folder)
         .into_iter()
+        .filter(|path| !path.starts_with(&layers))
         .filter(|path| std::fs::symlink_metadata(path).is_ok_and(|file| file.len() > 4096))
         .collect()
 }
