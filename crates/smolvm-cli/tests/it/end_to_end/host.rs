@@ -235,7 +235,6 @@ fn files_below(folder: &Path) -> Vec<PathBuf> {
     found
 }
 
-/// Files that are more than an index entry or a lock.
 /// Files that are more than an index entry or a lock. Layers are whole or not there, and stay.
 fn big_files_below(folder: &Path) -> Vec<PathBuf> {
     let layers = folder.join("images/layers");
