@@ -32,6 +32,9 @@ const ALLOWED: &[(&str, &str)] = &[
     ("/proc/*/mountinfo", "likewise"),
     ("/proc/sys/vm/overcommit_memory", "how to give memory back, by the C library"),
     ("/sys/fs/cgroup/**", "likewise"),
+    ("/proc/meminfo", "how much memory the files of the build may take"),
+    ("user:*", "the namespaces in which that memory is mounted"),
+    ("mnt:*", "likewise"),
     ("/sys/devices/system/cpu/online", "how many threads to start"),
 ];
 
