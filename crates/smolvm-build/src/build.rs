@@ -1,12 +1,16 @@
 //! The whole build, one stage a line.
 
+use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use miette::Diagnostic;
 use smolvm_engine::{Job, Layers};
 use smolvm_fetch::{FetchOptions, Fetcher};
 use smolvm_manifest::{Inputs, Layer, LockedManifest, Manifest, load_bytes};
 use smolvm_store::{BuildKey, BuildLock, Image, Store};
+use thiserror::Error;
 
 use crate::commit::{commit, described};
 use crate::engine::{self, EngineKind, engine_of};
@@ -79,6 +83,30 @@ pub fn check(options: &BuildOptions, events: &Events) -> Result<Manifest, BuildE
     let (manifest, engine) = load_supported(options, events)?;
     FoundLock::of(&manifest, engine, options)?;
     Ok(manifest)
+}
+
+/// Validates Smolfiles that are to be built by one command, before the first one is: two of them may not make images of one name.
+pub fn check_together(all: &[BuildOptions]) -> Result<(), BuildError> {
+    let mut smolfiles: BTreeMap<String, &Path> = BTreeMap::new();
+    for options in all {
+        // What is to be warned of is told when it is built.
+        let name = load(options, &Events::silent())?.name;
+        if let Some(first) = smolfiles.insert(name.clone(), &options.smolfile) {
+            let [first, second] = [first, &options.smolfile].map(|path| path.display().to_string());
+            return Err(BuildError::input(SameName { name, first, second }));
+        }
+    }
+    Ok(())
+}
+
+/// The later image would take the name from the earlier one.
+#[derive(Debug, Error, Diagnostic)]
+#[error("`{first}` and `{second}` both make the image `{name}`")]
+#[diagnostic(code(smolvm::build::same_name), help("give one of them another `name`, or build them by two commands"))]
+struct SameName {
+    name: String,
+    first: String,
+    second: String,
 }
 
 /// The Smolfile, and the engine that would build it.

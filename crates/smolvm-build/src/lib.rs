@@ -27,7 +27,7 @@ mod verify;
 mod vm_image;
 mod work;
 
-pub use build::{build, check, load, resolve};
+pub use build::{build, check, check_together, load, resolve};
 pub use error::{BuildError, FailureClass};
 pub use explain::{ExplainedLayer, Explanation, Fate, explain};
 pub use host::Host;

@@ -36,7 +36,8 @@ pub async fn prune(options: &BuildOptions, all_layers: bool) -> Result<Pruned, B
     }
     let layers = if store.root().join("layers").is_dir() {
         let used = if all_layers { BTreeSet::new() } else { layers_of_images(&store)? };
-        store.remove_layers(|key| used.contains(key.as_str()))?
+        // One that cannot be used any more, since one below it was made anew, is of no use to its image either.
+        store.remove_layers(|key| used.contains(key.as_str()) && store.layer(key).is_ok_and(|layer| layer.is_some()))?
     } else {
         RemovedLayers::default()
     };

@@ -44,21 +44,33 @@ fn available(root: &Path) -> u64 {
         .unwrap_or(0)
 }
 
-/// The folders of this process's control group, of version 2, and of all those above it.
+/// The folders of this process's control groups for memory, of both versions, and of all those above them.
 fn groups(root: &Path) -> Vec<PathBuf> {
-    let top = root.join("sys/fs/cgroup");
     let own = read(root, "proc/self/cgroup").unwrap_or_default();
-    let Some(path) = own.lines().find_map(|line| line.strip_prefix("0::/")) else { return Vec::new() };
-    top.join(path).ancestors().take_while(|folder| folder.starts_with(&top)).map(Path::to_owned).collect()
+    let of_line = |line: &str| {
+        let (_, rest) = line.split_once(':')?;
+        let (controllers, path) = rest.split_once(":/")?;
+        let top = match controllers {
+            "" => root.join("sys/fs/cgroup"),
+            _ if controllers.split(',').any(|name| name == "memory") => root.join("sys/fs/cgroup/memory"),
+            _ => return None,
+        };
+        let above = |folder: &&Path| folder.starts_with(&top);
+        Some(top.join(path).ancestors().take_while(above).map(Path::to_owned).collect::<Vec<_>>())
+    };
+    own.lines().filter_map(of_line).flatten().collect()
 }
 
 /// What a group's limit leaves; files that are only cached give way. Nothing where it has no limit.
 fn left_in(group: &Path) -> Option<u64> {
-    let limit: u64 = read(group, "memory.max")?.trim().parse().ok()?;
-    let used: u64 = read(group, "memory.current")?.trim().parse().ok()?;
+    let number = |names: [&str; 2]| names.iter().find_map(|name| read(group, name)?.trim().parse::<u64>().ok());
+    let limit = number(["memory.max", "memory.limit_in_bytes"])?;
+    let used = number(["memory.current", "memory.usage_in_bytes"])?;
     let statistics = read(group, "memory.stat").unwrap_or_default();
-    let cached = ["inactive_file", "active_file"].iter().filter_map(|name| field(&statistics, name)).sum();
-    Some(limit.saturating_sub(used.saturating_sub(cached)))
+    // In version 1, with all groups below, as the limit is.
+    let sum = |names: [&str; 2]| names.iter().map(|name| field(&statistics, name)).sum::<Option<u64>>();
+    let cached = sum(["total_inactive_file", "total_active_file"]).or_else(|| sum(["inactive_file", "active_file"]));
+    Some(limit.saturating_sub(used.saturating_sub(cached.unwrap_or(0))))
 }
 
 /// The number after a name at the beginning of a line.
@@ -95,6 +107,11 @@ mod tests {
         let limit = |max| ("sys/fs/cgroup/user/memory.max", max);
         let used = ("sys/fs/cgroup/user/memory.current", "734003200\n");
         let cached = ("sys/fs/cgroup/user/memory.stat", "anon 1\ninactive_file 104857600\nactive_file 104857600\n");
+        let first = ("proc/self/cgroup", "9:cpu,cpuacct:/x\n4:memory:/build\n0::/\n");
+        let first_limit = |bytes| ("sys/fs/cgroup/memory/memory.limit_in_bytes", bytes);
+        let first_used = ("sys/fs/cgroup/memory/memory.usage_in_bytes", "104857600\n");
+        let of_all = "inactive_file 1\ntotal_inactive_file 52428800\ntotal_active_file 0\n";
+        let first_cached = ("sys/fs/cgroup/memory/memory.stat", of_all);
         for (files, expected) in [
             (vec![], 0),
             (vec![machine], 4096 * MIB),
@@ -104,6 +121,9 @@ mod tests {
             (vec![machine, own, limit("1073741824\n"), used, cached], 524 * MIB),
             (vec![machine, own, limit("104857600\n"), used], 0),
             (vec![own, limit("1073741824\n"), used], 0),
+            (vec![machine, first, first_limit("9223372036854771712\n"), first_used], 4096 * MIB),
+            (vec![machine, first, first_limit("314572800\n"), first_used], 200 * MIB),
+            (vec![machine, first, first_limit("314572800\n"), first_used, first_cached], 250 * MIB),
         ] {
             assert_eq!(available(root(&files).path()), expected, "{files:?}");
         }

@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use smolvm_manifest::BuildKey;
@@ -17,6 +18,9 @@ use crate::names::entries;
 use crate::remove::{PATIENCE, bytes_on_disk};
 use crate::staging::make_way;
 use crate::store::{BuildLock, Store};
+
+/// A build that uses the layer which is to be replaced ends soon.
+const WHILE_BUILDING: Duration = Duration::from_mins(2);
 
 const RECORD: &str = "layer.json";
 const CONTENT: &str = "content";
@@ -97,7 +101,9 @@ impl Store {
                 let Ok(key) = name.parse::<BuildKey>() else { continue };
                 let folder = self.layer_path(&key);
                 let Some(record) = read_record(&folder, &key)? else { continue };
-                let inputs = read(&folder.join(INPUTS))?.filter(|inputs| record.inputs_blake3 == hash(inputs));
+                // Whatever cannot be read is a miss, and so no reason to fail.
+                let inputs = read(&folder.join(INPUTS)).ok().flatten();
+                let inputs = inputs.filter(|inputs| record.inputs_blake3 == hash(inputs));
                 found.extend(inputs.map(|inputs| (key, inputs)));
             }
             Ok(found)
@@ -253,7 +259,7 @@ impl LayerStaging<'_> {
     pub fn commit(mut self, listing: &[u8], inputs: &[u8], below: &[&LayerContent]) -> Result<CachedLayer, StoreError> {
         let key = self.lock.key();
         let in_use = || StoreError::InUse { asked: key.to_string(), user: "another build uses the layer".to_owned() };
-        let _old = self.store.take(&self.store.layer_path(key), in_use)?;
+        let _old = self.store.take_within(WHILE_BUILDING, &self.store.layer_path(key), in_use)?;
         let publish = || -> io::Result<()> {
             seal(&self.folder.join(CONTENT))?;
             let record = Record {

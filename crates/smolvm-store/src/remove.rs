@@ -73,7 +73,17 @@ impl Store {
 impl Store {
     /// Locks a folder alone, or says who uses it. `None` if there is no folder.
     pub(crate) fn take(&self, place: &Path, in_use: impl FnOnce() -> StoreError) -> Result<Option<Locked>, StoreError> {
-        match Locked::take(place, PATIENCE) {
+        self.take_within(PATIENCE, place, in_use)
+    }
+
+    /// The same, with another patience.
+    pub(crate) fn take_within(
+        &self,
+        patience: Duration,
+        place: &Path,
+        in_use: impl FnOnce() -> StoreError,
+    ) -> Result<Option<Locked>, StoreError> {
+        match Locked::take(place, patience) {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => Err(in_use()),
             other => other.map_err(|error| self.error(error)),
         }

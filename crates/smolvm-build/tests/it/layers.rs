@@ -149,18 +149,21 @@ fn packages_that_commute_are_added_to_a_cached_layer_and_others_are_not() {
     publish(
         &mut archive,
         &[
-            program("our-first").dir("./srv/our/").control_file("postinst", looks),
+            program("our-first").dir("./srv/our/"),
+            // By its name, one whose script was read.
+            program("libpython3-ours").control_file("postinst", looks),
             plain.control_file("conffiles", "/etc/our.conf\n").dir("./srv/our/empty/"),
             program("our-called")
                 .control_file("triggers", "activate-noawait ldconfig\n")
                 .symlink("./bin/our-alias", "our-called"),
             program("our-scripted").control_file("postinst", "#!/bin/sh\ntouch /opt/our-script-ran\n"),
             program("our-sought"),
+            program("our-last"),
         ],
     );
     let mirror = Mirror::start(&archive.archive_folder("debian"));
     let project = Project::new(&format!(
-        "base: debian:bookworm\nname: added\nsize: auto\nssh: false\npackages: [our-first]\nrepositories:\n  \
+        "base: debian:bookworm\nname: added\nsize: auto\nssh: false\npackages: [our-first, libpython3-ours]\nrepositories:\n  \
          - {{name: ours, url: \"{}\", suites: [bookworm], components: [main], signed_by: ours.gpg}}\n",
         mirror.address()
     ));
@@ -171,8 +174,9 @@ fn packages_that_commute_are_added_to_a_cached_layer_and_others_are_not() {
         ("our-plain", "packages: our-plain added to the cached layer"),
         // To the one to which another was added.
         ("our-called", "packages: our-called added to the cached layer"),
+        ("our-sought", "since libpython3-ours.postinst speaks of our-sought, which our-sought brings"),
         ("our-scripted", "packages: all installed together again, since our-scripted has a postinst"),
-        ("our-sought", "since our-first.postinst speaks of our-sought, which our-sought brings"),
+        ("our-last", "since nobody has read our-scripted.postinst, which may look at what is there"),
     ] {
         options.cache = if told.starts_with("packages: our-") { CacheUse::Verify } else { CacheUse::Use };
         set(&options, "packages: [", &format!("packages: [{added}, "));

@@ -50,8 +50,8 @@ pub(crate) struct Arguments {
     #[arg(long, conflicts_with = "no_cache")]
     verify_hit: bool,
 
-    /// How much memory the files of a build in progress may take, in MiB: half of what is available unless said, 0 for none. Beyond
-    /// that they lie on the disk of the store, which is slower
+    /// How much memory the files of a build in progress may take, in MiB: half of what is available unless said, 0 for none. Where
+    /// eight times the size of the packages is more than that, they lie on the disk of the store, which is slower
     #[arg(long, value_name = "MIB")]
     scratch_memory: Option<u32>,
 
@@ -90,6 +90,10 @@ impl Arguments {
         // A single build needs its memory for other things.
         let memory = (self.files.len() > 1).then(Memory::default);
         let images = progress.during(async {
+            if self.files.len() > 1 {
+                let all: Vec<BuildOptions> = self.files.iter().map(|file| self.options(file, None)).collect();
+                smolvm_build::check_together(&all)?;
+            }
             let mut images = Vec::with_capacity(self.files.len());
             for file in &self.files {
                 let image = smolvm_build::build(&self.options(file, memory.as_ref()), &events).await?;

@@ -8,3 +8,4 @@ mod help;
 mod images;
 mod init;
 mod support;
+mod together;

@@ -65,6 +65,12 @@ pub enum Refusal {
         /// What is in the way.
         reason: &'static str,
     },
+    /// A script of another package may look at anything.
+    #[error("nobody has read {script}, which may look at what is there")]
+    Unread {
+        /// The script: `munin-node.postinst`.
+        script: String,
+    },
     /// A script of another package may look whether it is there.
     #[error("{script} speaks of {word}, which {package} brings")]
     Script {

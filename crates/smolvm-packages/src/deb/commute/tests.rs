@@ -26,6 +26,7 @@ fn image() -> RootTree {
         ("libc-bin", ""),
         ("man-db", ""),
         ("needed", ""),
+        ("openssl", ""),
         ("other", "Depends: added | needed\n"),
         ("server", "Depends: needed\n"),
     ];
@@ -42,7 +43,7 @@ fn image() -> RootTree {
         ("var/lib/dpkg/triggers/ldconfig", "libc-bin\n"),
         ("var/lib/dpkg/triggers/rebuild", "server/noawait\n"),
         ("var/lib/dpkg/info/server.list", "/.\n/usr\n/usr/bin\n/usr/bin/server\n/usr/bin/gone\n"),
-        ("var/lib/dpkg/info/server.postinst", script),
+        ("var/lib/dpkg/info/openssl.postinst", script),
         ("var/lib/dpkg/info/libc-bin.postinst", "#!/bin/sh\nwaiting-one\n"),
         ("var/lib/dpkg/info/needed.list", "/.\n"),
         ("etc/passwd", "root:x:0:0::/root:/bin/sh\n"),
@@ -61,9 +62,12 @@ fn refusal(added: &[TestDeb]) -> String {
     let unpack =
         |deb: &TestDeb| unpack_from(deb.build().unwrap().as_slice(), scratch.path(), &UnpackLimits::default()).unwrap();
     let added: Vec<UnpackedPackage> = added.iter().map(unpack).collect();
-    let image = InstalledImage::new(&tree, ["needed", "server", "other"], EPOCH);
+    let image = InstalledImage::new(&tree, TOGETHER, EPOCH);
     image.check(&added.iter().collect::<Vec<_>>()).err().map(|refusal| refusal.to_string()).unwrap_or_default()
 }
+
+/// What a clean build installs along with the added packages.
+const TOGETHER: [&str; 4] = ["needed", "openssl", "server", "other"];
 
 fn deb() -> TestDeb {
     TestDeb::new("tool", "1").dir("./usr/").dir("./usr/bin/").file("./usr/bin/tool", "x")
@@ -159,11 +163,11 @@ fn what_does_not_commute_is_refused_with_the_reason() {
             vec![deb().file("./bin/privileged", "x")],
             "tool brings /bin/privileged, which has another owner or mode in the image",
         ),
-        (vec![deb().file("./bin/frob", "x")], "server.postinst speaks of frob, which tool brings"),
+        (vec![deb().file("./bin/frob", "x")], "openssl.postinst speaks of frob, which tool brings"),
         (vec![deb().file("./bin/waiting-one", "x")], "libc-bin.postinst speaks of waiting-one, which tool brings"),
-        (vec![new("frob").file("./opt/x", "x")], "server.postinst speaks of frob, which frob brings"),
-        (vec![deb().file("./etc/frob", "x")], "server.postinst speaks of frob, which tool brings"),
-        (vec![deb().file("./etc/server.d/x", "x")], "server.postinst speaks of /etc/server.d, which tool brings"),
+        (vec![new("frob").file("./opt/x", "x")], "openssl.postinst speaks of frob, which frob brings"),
+        (vec![deb().file("./etc/frob", "x")], "openssl.postinst speaks of frob, which tool brings"),
+        (vec![deb().file("./etc/server.d/x", "x")], "openssl.postinst speaks of /etc/server.d, which tool brings"),
         (
             vec![deb().control_file("triggers", "no such word\n")],
             "the package tool cannot be installed: its triggers file has the line `no such word`",
@@ -192,4 +196,20 @@ fn an_empty_folder_of_two_must_have_one_time() {
     let expected = "two brings /srv/new, which is a folder with another time";
     assert_eq!(refusal(&[empty("one", "7"), empty("two", "8")]), expected);
     assert_eq!(refusal(&[empty("one", "7"), empty("two", "8").file("./srv/new/file", "x")]), "");
+}
+
+#[test]
+fn nothing_is_added_to_packages_whose_scripts_nobody_has_read() {
+    let (mut tree, scratch) = (image(), tempfile::tempdir().unwrap());
+    let (path, script) = ("var/lib/dpkg/info/server.config", b"#!/bin/sh\nsee-what-is-there\n".as_slice());
+    tree.write_file(path, script, 0o755, 0, 0, EPOCH).unwrap();
+    let unpacked = unpack_from(deb().build().unwrap().as_slice(), scratch.path(), &UnpackLimits::default()).unwrap();
+    let refused = |together: &[&'static str]| {
+        let image = InstalledImage::new(&tree, together.iter().copied(), EPOCH);
+        image.check(&[&unpacked]).err().map(|refusal| refusal.to_string())
+    };
+    let expected = "nobody has read server.config, which may look at what is there";
+    assert_eq!(refused(&TOGETHER).as_deref(), Some(expected));
+    // A script of the base ran before either.
+    assert_eq!(refused(&["needed", "openssl", "other"]), None);
 }
