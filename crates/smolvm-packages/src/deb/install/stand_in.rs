@@ -24,7 +24,7 @@ pub(super) const STAND_INS: [StandIn; 5] = [
     host_key("etc/ssh/ssh_host_ed25519_key"),
     // First in the PATH. The package's script runs the program, and then has it run by a trigger for the sake of hooks:
     // without hooks, and with nothing changed since, that does the same again. What it takes is the time of starting some 700 programs:
-    // where they only take a name apart, or ask for each link whether it leads somewhere, the shell or one program answers the same.
+    // where they only take a name apart, or ask for each link whether it leads somewhere, the shell answers the same.
     StandIn {
         path: "usr/local/sbin/update-ca-certificates",
         content: r#"#!/bin/sh
@@ -53,7 +53,9 @@ sed() {
 }
 find() {
     if [ "$*" = "$1 -type l ! -exec test -e {} ; -print" ]; then
-        command find "$1" -type l -xtype l -print
+        command find "$1" -type l -print | while IFS= read -r link; do
+            test -e "$link" || printf '%s\n' "$link"
+        done
     else
         command find "$@"
     fi
