@@ -67,7 +67,6 @@ impl Session {
             socketpair(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None).map_err(setup)?;
         let signal = eventfd(0, EventfdFlags::CLOEXEC).map_err(setup)?;
         let cancelled = Arc::new(Cancellation { signal, set: AtomicBool::new(false) });
-        sys::trim_memory();
         let agent = sys::fork(|| agent::live(task, &theirs, &cancelled.signal))
             .map_err(|source| SandboxError::Setup { what: "start a process".to_owned(), source })?;
         drop(theirs);

@@ -39,18 +39,6 @@ pub(crate) fn fork(body: impl FnOnce() -> i32) -> io::Result<Pid> {
     result
 }
 
-/// Gives memory that is free back to the kernel, where the C library can.
-///
-/// A fork copies the tables of all pages that a process has, and so does each fork of the child: after resolving packages those of
-/// 200 MB, for every script.
-pub(crate) fn trim_memory() {
-    #[cfg(target_env = "gnu")]
-    // SAFETY: it takes no memory of ours, and other threads may allocate meanwhile.
-    unsafe {
-        libc::malloc_trim(0);
-    }
-}
-
 /// Ends a forked child, without the exit handlers and destructors of the program that it is a copy of.
 pub(crate) fn exit(code: i32) -> ! {
     // SAFETY: takes no memory and never returns.
