@@ -100,8 +100,8 @@ impl Store {
             for name in entries(&self.layers_root())? {
                 let Ok(key) = name.parse::<BuildKey>() else { continue };
                 let folder = self.layer_path(&key);
-                let Some(record) = read_record(&folder, &key)? else { continue };
                 // Whatever cannot be read is a miss, and so no reason to fail.
+                let Some(record) = read_record(&folder, &key).ok().flatten() else { continue };
                 let inputs = read(&folder.join(INPUTS)).ok().flatten();
                 let inputs = inputs.filter(|inputs| record.inputs_blake3 == hash(inputs));
                 found.extend(inputs.map(|inputs| (key, inputs)));
